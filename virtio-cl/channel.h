@@ -1,0 +1,132 @@
+/*
+ * The seam between what is said and how it travels.
+ *
+ * A channel carries frames both ways and gives both sides the same heap (byte offsets that mean the
+ * same on both). Everything above this header works unchanged on every channel.
+ *
+ * Threads: a channel has one producer and one consumer at a time: callers serialise
+ * reserve/commit/send among themselves, and receive/wait among themselves; the two groups may run
+ * at the same time. Heap functions and gcl_channel_dead() may be called from any thread.
+ */
+#ifndef GCL_CHANNEL_H
+#define GCL_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "frame.h"
+#include "limits.h"
+
+struct gcl_channel;
+
+/* What stands behind a channel: virtio-cl/local.c now; further carriers implement the same table.
+ */
+struct gcl_channel_ops {
+	const char *name;
+	bool shared; /* both sides see the same heap memory: payloads need not be sent */
+	int (*reserve)(struct gcl_channel *channel, size_t body_max, void **body);
+	void (*commit)(struct gcl_channel *channel, const struct gcl_frame *head, size_t body_size);
+	int (*receive)(struct gcl_channel *channel, struct gcl_frame *head, void *body,
+		       size_t body_max);
+	int (*wait)(struct gcl_channel *channel, bool writable, int timeout_ms);
+	int (*heap_grow)(struct gcl_channel *channel, uint64_t size);
+	void (*heap_trim)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
+	void (*close)(struct gcl_channel *channel);
+};
+
+/* The part of a channel that every carrier has; carriers embed it as their first member. */
+struct gcl_channel {
+	const struct gcl_channel_ops *ops;
+	uint8_t *heap;	    /* address of heap offset 0 here */
+	uint64_t heap_size; /* bytes that may be addressed */
+	uint64_t sent;	    /* sequence of the last message sent */
+	_Atomic int dead;   /* 0, or the negative errno that ended the channel; sticky */
+};
+
+/**
+ * gcl_channel_reserve() - room for one frame's body, straight in the carrier's memory.
+ * @body_max: bytes wanted, at most GCL_FRAME_BODY_MAX
+ * @body: set to memory that the caller may fill until commit
+ *
+ * Never blocks. Return: 0, -EAGAIN when the ring is full (gcl_channel_wait(channel, true, ...)
+ * waits for room), -EMSGSIZE, -EPIPE when the peer is gone or the channel broke. A reservation not
+ * committed is simply forgotten.
+ */
+int gcl_channel_reserve(struct gcl_channel *channel, size_t body_max, void **body);
+
+/**
+ * gcl_channel_commit() - publish the reserved frame and wake the peer if it sleeps.
+ * @head: number, flags and payload are read; length and sequence are filled in here
+ * @body_size: bytes really used, at most what was reserved
+ *
+ * Return: the message's sequence number.
+ */
+uint64_t gcl_channel_commit(struct gcl_channel *channel, const struct gcl_frame *head,
+			    size_t body_size);
+
+/**
+ * gcl_channel_send() - send a packed message of any size up to GCL_MESSAGE_MAX, split in frames as
+ * needed.
+ *
+ * Waits for room up to @timeout_ms for each frame (0: only if there is room for the first at once;
+ * a message once begun is always finished or the channel dies). Return: the sequence number
+ * (positive), or -EAGAIN, -EMSGSIZE, -EPIPE, -ETIMEDOUT (the channel is dead then if a part had
+ * been sent).
+ */
+int64_t gcl_channel_send(struct gcl_channel *channel, const struct gcl_frame *head,
+			 const void *body, size_t body_size, int timeout_ms);
+
+/**
+ * gcl_channel_receive() - copy the next frame out of the carrier's memory.
+ * @body: at least GCL_FRAME_BODY_MAX bytes (@body_max says how many)
+ *
+ * Never blocks. The header is checked: length within bounds, sequence as expected, payload inside
+ * the heap. Return: 1 and a frame (body size is head->length - sizeof *head), 0 when there is none,
+ * -EPROTO when the peer broke the rules and -EPIPE when it is gone and all it sent has been read;
+ * both kill the channel.
+ */
+int gcl_channel_receive(struct gcl_channel *channel, struct gcl_frame *head, void *body,
+			size_t body_max);
+
+/**
+ * gcl_channel_wait() - wait until a frame can be received (or, with @writable, sent).
+ *
+ * Looks for a short adaptive time first (GCL_SPIN_NS), then sleeps. @timeout_ms: -1 for no end but
+ * the peer's death, 0 only looks. Return: 0 when it is worth trying again, -ETIMEDOUT, -EPIPE.
+ */
+int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms);
+
+/**
+ * gcl_channel_heap_ptr() - address of a heap range, or NULL when it isn't wholly inside the heap.
+ * Overflow-safe; a range of size 0 is inside if its offset is.
+ */
+void *gcl_channel_heap_ptr(const struct gcl_channel *channel, uint64_t offset, uint64_t size);
+
+/** gcl_channel_heap_grow() - guest side: make the first @size bytes of the heap usable. Return: 0,
+ * -ENOMEM, -EPIPE. */
+int gcl_channel_heap_grow(struct gcl_channel *channel, uint64_t size);
+
+/** gcl_channel_heap_trim() - guest side: give the memory of an unused, page-aligned range back;
+ * reads as zero later. */
+void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_t size);
+
+/** gcl_channel_kill() - end the channel with @err (negative errno), from any thread; the peer
+ * notices, waiters return. */
+void gcl_channel_kill(struct gcl_channel *channel, int err);
+
+static inline bool gcl_channel_shared(const struct gcl_channel *channel)
+{
+	return channel->ops->shared;
+}
+
+static inline int gcl_channel_dead(const struct gcl_channel *channel)
+{
+	return channel->dead;
+}
+
+/** gcl_channel_close() - release everything; accepts NULL. No other thread may be using the
+ * channel. */
+void gcl_channel_close(struct gcl_channel *channel);
+
+#endif

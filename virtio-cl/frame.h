@@ -1,0 +1,29 @@
+/*
+ * The frame: a fixed header in front of each packed message, the same on every channel.
+ *
+ * All fields are little-endian. A message that is longer than a frame goes as several frames
+ * with the same number and sequence, all but the last with GCL_FRAME_MORE, whose bodies are put
+ * together. A payload is a range of the heap that belongs to the message. On channels that share
+ * memory it is there already; on streams its bytes follow the frame (of the first fragment).
+ */
+#ifndef GCL_FRAME_H
+#define GCL_FRAME_H
+
+#include <stdint.h>
+
+#define GCL_FRAME_MORE 0x1u /* the message goes on in the next frame */
+
+struct gcl_frame {
+	uint32_t length; /* of header and body, in bytes, without padding */
+	uint16_t number; /* enum gcl_message */
+	uint16_t flags;
+	uint64_t sequence; /* counts messages in each direction, from 1; never 0 */
+	uint64_t payload_offset;
+	uint64_t payload_size; /* 0: no payload */
+};
+
+_Static_assert(sizeof(struct gcl_frame) == 32, "the frame header is part of the wire format");
+
+#define GCL_FRAME_BODY_MAX (GCL_FRAME_MAX - sizeof(struct gcl_frame))
+
+#endif

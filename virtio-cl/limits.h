@@ -1,0 +1,48 @@
+/*
+ * Every limit of a session, in one place: what is exceeded is refused by name.
+ *
+ * Sizes are in bytes. A peer that goes over one of these ends its own session, or gets
+ * the OpenCL error given beside it; nothing else is touched.
+ */
+#ifndef GCL_LIMITS_H
+#define GCL_LIMITS_H
+
+/* One frame with its header; longer messages are split (GCL_FRAME_MORE). */
+#define GCL_FRAME_MAX (64u * 1024u)
+
+/* One message put together from frames: a program's source, a build log. CL_OUT_OF_RESOURCES
+ * beyond. */
+#define GCL_MESSAGE_MAX (64u * 1024u * 1024u)
+
+/* Data bytes of the rings, powers of two; a peer may ask for less, never for more. */
+#define GCL_RING_COMMANDS_SIZE	  (1u * 1024u * 1024u)
+#define GCL_RING_COMPLETIONS_SIZE (256u * 1024u)
+#define GCL_RING_SIZE_MIN	  (2u * GCL_FRAME_MAX)
+#define GCL_RING_SIZE_MAX	  (16u * 1024u * 1024u)
+
+/* Address space of a session's heap; memory is only taken when touched.
+ * CL_MEM_OBJECT_ALLOCATION_FAILURE beyond. */
+#define GCL_HEAP_MAX   (64ull << 30)
+#define GCL_HEAP_CHUNK (2ull << 20)
+
+/* Live objects of one kind in one session. CL_OUT_OF_HOST_MEMORY beyond. */
+#define GCL_OBJECTS_MAX (1u << 20)
+
+/* Completions that a worker keeps for a guest that does not read them; then the session ends. */
+#define GCL_PENDING_COMPLETIONS_MAX (1u << 20)
+
+/* Data that travels inside a message instead of in the heap: kernel arguments, fill patterns. */
+#define GCL_INLINE_MAX 4096u
+
+/* One wait list. */
+#define GCL_WAITS_MAX 65536u
+
+/* How long a side looks at a ring before it sleeps, in ns, and how long without giving up its CPU.
+ */
+#define GCL_SPIN_NS	  50000u
+#define GCL_SPIN_PAUSE_NS 2000u
+
+/* How long a guest waits for the daemon's answer to its greeting, in ms. */
+#define GCL_HELLO_TIMEOUT_MS 10000
+
+#endif
