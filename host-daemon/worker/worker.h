@@ -1,0 +1,222 @@
+/*
+ * The worker: one process that runs one guest process's OpenCL on the real runtime.
+ *
+ * Theory of operation. The session thread receives frames, copies them out, unpacks them into an
+ * arena and calls the message's handler. Handlers look ids up, call the real runtime through the
+ * ICD loader, and never wait in it: commands are enqueued, completions come back by event callbacks
+ * on the runtime's threads, builds run on a pool. What goes back to the guest goes through the
+ * outbox, which any thread may use.
+ *
+ * A handler returns 0, or a negative errno when the guest broke the protocol (unknown id, wrong
+ * kind, a range outside the heap): that ends the session, and only it. An OpenCL call that fails is
+ * no such thing: it is told to the guest by gcl_command_end() or gcl_object_failed().
+ *
+ * Locks: outbox.lock is a leaf. Tables and objects belong to the session thread alone; what a
+ * callback or the build pool needs is copied into its own allocation beforehand.
+ */
+#ifndef GCL_WORKER_H
+#define GCL_WORKER_H
+
+#define CL_TARGET_OPENCL_VERSION 120
+#define CL_USE_DEPRECATED_OPENCL_1_1_APIS
+
+#include <CL/cl.h>
+#include <CL/cl_ext.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "channel.h"
+#include "messages.h"
+
+struct gcl_builder;
+struct gcl_printer;
+
+/* One received message on its way through the stages. */
+struct gcl_call {
+	const struct gcl_frame
+		*head; /* private copy; payload range already checked against the heap */
+	const ProtobufCMessage *message;
+};
+
+struct gcl_worker;
+
+/* A stage does something and calls the next; the last is the message's handler. */
+typedef int gcl_handler(struct gcl_worker *worker, const struct gcl_call *call);
+
+/* ------------------------------------------------------------ objects (table.c) */
+
+/* What stands behind an id. A tombstone (failed != 0) is an object the runtime refused to make. */
+struct gcl_entry {
+	uint64_t id;   /* 0: free */
+	void *handle;  /* cl_context, cl_command_queue... by kind; NULL in a tombstone */
+	void *detail;  /* struct gcl_queue and so on, or NULL; owned by the kind's file */
+	cl_int failed; /* CL_SUCCESS, or what the runtime said */
+};
+
+struct gcl_table {
+	struct gcl_entry **chunks; /* of GCL_TABLE_CHUNK entries each, made when first used; entries
+				      never move */
+	size_t chunk_count;
+	size_t live;
+};
+
+#define GCL_TABLE_CHUNK 1024u
+
+/** gcl_table_add() - a new entry for @id, which the guest picked. NULL: wrong kind, index too
+ * large, or in use (-EPROTO for the caller), no memory. */
+struct gcl_entry *gcl_table_add(struct gcl_worker *worker, uint64_t id, enum gcl_kind kind);
+
+/** gcl_table_find() - the entry for @id, tombstones included, or NULL when there is none of that
+ * kind and generation. */
+struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gcl_kind kind);
+
+/** gcl_table_remove() - forget the entry; does not release what it holds. */
+void gcl_table_remove(struct gcl_worker *worker, struct gcl_entry *entry);
+
+/** gcl_object_release() - release by kind: runtime object and detail, then the entry (message
+ * RELEASE; session end). */
+int gcl_handle_release(struct gcl_worker *worker, const struct gcl_call *call);
+
+/**
+ * gcl_object_made() - finish the creation of an object: store the handle, or make a tombstone and
+ * tell the guest.
+ * @status: what the runtime's create call returned
+ */
+void gcl_object_made(struct gcl_worker *worker, struct gcl_entry *entry, void *handle,
+		     cl_int status);
+
+/* ------------------------------------------------------------ outbox (outbox.c) */
+
+/* Messages that found no room in the ring wait here, in order, so that no thread of the runtime
+ * ever blocks. */
+struct gcl_outbox {
+	pthread_mutex_t lock;
+	struct gcl_list pending; /* struct outbox_item */
+	size_t pending_count;	 /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
+};
+
+/** gcl_send() - send a message to the guest from any thread; never blocks. @payload_size 0 for no
+ * payload. */
+void gcl_send(struct gcl_worker *worker, enum gcl_message number, const ProtobufCMessage *message,
+	      uint64_t payload_offset, uint64_t payload_size);
+
+/** gcl_outbox_flush() - session thread: push what is pending into the ring. Return: true when all
+ * went. */
+bool gcl_outbox_flush(struct gcl_worker *worker);
+
+/* ------------------------------------------------------------ queues and commands (queue.c,
+ * command.c) */
+
+struct gcl_queue {
+	cl_command_queue handle;
+	cl_context context;
+	cl_device_id device;
+	uint64_t id;
+	bool in_order;
+	bool profiling;
+	cl_event last; /* of the last command, kept for QUEUE_SYNC on in-order queues; NULL before
+			  the first */
+	cl_int failed; /* first failure since the last QUEUE_SYNC */
+};
+
+/* A command between its message and the runtime. Filled by begin; the handler passes the four
+ * fields to clEnqueue*. */
+struct gcl_command {
+	struct gcl_queue *queue;
+	cl_uint wait_count;
+	const cl_event *waits; /* in the arena; NULL when wait_count is 0 */
+	cl_event event;	       /* set by clEnqueue*: always pass &command.event */
+	uint64_t event_id;     /* 0: the guest wants none */
+	uint64_t payload_offset,
+		payload_size; /* heap range that the command fills, told with its EVENT_DONE */
+	bool prints;	      /* a kernel launch: what it printed goes out before its completion */
+	cl_int failed; /* set by begin when queue or a wait is a tombstone: skip the call and end
+			  with it */
+};
+
+/** gcl_command_begin() - look up queue and waits. Return: 0 or -EPROTO. */
+int gcl_command_begin(struct gcl_worker *worker, const Gcl__Command *message,
+		      struct gcl_command *command);
+
+/**
+ * gcl_command_end() - keep the event and ask for its completion, or, with a negative @status, make
+ * the failure known.
+ *
+ * On failure the guest gets QUEUE_FAILED, and the event id becomes a user event with that status,
+ * so that commands that wait on it are poisoned by the runtime as for any failed command.
+ * @what: name of the runtime's call, for the message. Return: 0 or a negative errno that ends the
+ * session.
+ */
+int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_int status,
+		    const char *what);
+
+/* ------------------------------------------------------------ memory objects (memory.c, image.c)
+ */
+
+/* Detail of a GCL_KIND_MEM entry. */
+struct gcl_mem {
+	cl_mem handle;
+	cl_context context;
+	uint64_t size;	     /* of a buffer; bounds are checked against it */
+	size_t element_size; /* of an image */
+	size_t extent[3];    /* of an image, unused dimensions 1 */
+	bool image;
+	bool resident;
+};
+
+/* ------------------------------------------------------------ programs and kernels (program.c,
+ * build.c, kernel.c) */
+
+/* Detail of a GCL_KIND_KERNEL entry. */
+struct gcl_kernel {
+	cl_kernel handle;
+	cl_uint arg_count;
+	uint8_t *arg_kinds; /* enum gcl_arg_kind, arg_count of them */
+};
+
+/* ------------------------------------------------------------ the worker itself (main.c,
+ * session.c) */
+
+struct gcl_worker {
+	struct gcl_channel *channel;
+	struct gcl_table tables[GCL_KIND_COUNT];
+	struct gcl_arena arena; /* of the message being handled */
+	struct gcl_outbox outbox;
+	struct gcl_builder *builder; /* pool for builds (build.c) */
+	struct gcl_printer *printer; /* what kernels print (print.c) */
+	Gcl__Welcome *welcome;	     /* snapshot, made before the guest came (snapshot.c) */
+	bool resident;		     /* option: buffers may live in the heap */
+	_Atomic bool may_print;	     /* some program of the session can print */
+	uint8_t body[GCL_FRAME_MAX];
+};
+
+/** gcl_session_run() - serve the guest until it goes or breaks the rules. Return: 0 or the negative
+ * errno that ended it. */
+int gcl_session_run(struct gcl_worker *worker);
+
+/** gcl_dispatch() - first stage: unpack and go on to the handler. Also the fuzzer's entry. */
+int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const void *body,
+		 size_t size);
+
+/** gcl_snapshot_make() - ask the runtime for all platforms and devices, enter their handles in the
+ * tables, and fill worker->welcome. Return: 0 or -errno. */
+int gcl_snapshot_make(struct gcl_worker *worker);
+
+/** gcl_snapshot_device() - describe one (sub-)device under @id; allocated by malloc in protobuf-c's
+ * layout. */
+Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id);
+
+/** gcl_print_flush() - send what kernels have printed so far; called before a launch's completion
+ * is told. */
+void gcl_print_flush(struct gcl_worker *worker);
+
+/* Handlers, one for each message to the worker; each stands in the file of its noun. */
+#define GCL_HANDLER_DECLARE(number, constant, type)                                                \
+	int gcl_handle_##type(struct gcl_worker *worker, const struct gcl_call *call);
+GCL_MESSAGES_TO_WORKER(GCL_HANDLER_DECLARE)
+#undef GCL_HANDLER_DECLARE
+
+#endif
