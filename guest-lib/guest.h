@@ -1,0 +1,305 @@
+/*
+ * The guest's objects, and what its files share.
+ *
+ * Entry points carry their OpenCL names (hidden by the symbol map; icd.c puts them in the dispatch
+ * table), check their arguments in the specification's order with REFUSE_IF, then act. Nothing here
+ * blocks but what OpenCL says blocks.
+ */
+#ifndef GCL_GUEST_H
+#define GCL_GUEST_H
+
+#define CL_TARGET_OPENCL_VERSION 300
+#define CL_USE_DEPRECATED_OPENCL_1_0_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_0_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_2_APIS
+
+#include <CL/cl.h>
+#include <CL/cl_ext.h>
+#include <CL/cl_icd.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "object.h"
+#include "session.h"
+
+/* The condition becomes the debug line of GUESTCL_DEBUG=call. */
+#define REFUSE_IF(condition, error)                                                                \
+	do {                                                                                       \
+		if (__builtin_expect(!!(condition), 0)) {                                          \
+			gcl_log_debug(call, "%s: " #error " because " #condition, __func__);       \
+			return (error);                                                            \
+		}                                                                                  \
+	} while (0)
+
+/* The same in functions that return an object and set *errcode_ret. */
+#define REFUSE_NULL_IF(condition, error)                                                           \
+	do {                                                                                       \
+		if (__builtin_expect(!!(condition), 0)) {                                          \
+			gcl_log_debug(call, "%s: " #error " because " #condition, __func__);       \
+			if (errcode_ret)                                                           \
+				*errcode_ret = (error);                                            \
+			return NULL;                                                               \
+		}                                                                                  \
+	} while (0)
+
+#define TRY(call)                                                                                  \
+	do {                                                                                       \
+		cl_int try_ = (call);                                                              \
+		if (try_ != CL_SUCCESS)                                                            \
+			return try_;                                                               \
+	} while (0)
+
+struct _cl_platform_id {
+	struct gcl_object base;
+	const Gcl__Platform *host;
+	cl_uint device_count;
+	cl_device_id *devices; /* root devices */
+	char *name;	       /* strings that differ from the host's */
+	char *version;
+};
+
+struct _cl_device_id {
+	struct gcl_object base; /* root devices are never freed */
+	cl_platform_id platform;
+	cl_device_id parent; /* sub-devices hold a reference to it */
+	const Gcl__Device *host;
+	Gcl__Device *owned; /* of a sub-device: freed with it */
+	cl_device_type type;
+	bool unified; /* CL_DEVICE_HOST_UNIFIED_MEMORY of a CPU device: buffers may be resident */
+	bool image_support;
+	cl_ulong max_alloc;
+	cl_uint max_dims;
+	size_t max_items[3];
+	size_t max_group;
+	cl_ulong local_size;
+	size_t max_parameter;
+	cl_uint base_align; /* bytes */
+	cl_command_queue_properties queue_properties;
+	char *version; /* strings that differ from the host's */
+	char *extensions;
+	cl_device_partition_property *partition; /* as created, 0-terminated; sub-devices only */
+	size_t partition_size;
+};
+
+struct _cl_context {
+	struct gcl_object base;
+	cl_platform_id platform;
+	cl_uint device_count;
+	cl_device_id *devices;
+	cl_context_properties *properties; /* copy with the final 0, or NULL */
+	size_t properties_size;
+	void(CL_CALLBACK *notify)(const char *text, const void *info, size_t size, void *data);
+	void *notify_data;
+	bool resident; /* all devices share memory with the host: buffers live in the heap */
+};
+
+struct _cl_command_queue {
+	struct gcl_object base;
+	cl_context context;
+	cl_device_id device;
+	cl_command_queue_properties properties;
+	bool in_order;
+	pthread_mutex_t lock;	 /* order of posting on this queue */
+	_Atomic uint64_t posted; /* sequence of the last command posted, 0: none */
+	_Atomic uint64_t done;	 /* all commands up to this sequence are done */
+	_Atomic cl_int failed;	 /* first failure since the last clFinish; 0: none */
+	_Atomic bool unflushed;	 /* commands posted since the last flush */
+};
+
+struct gcl_mapping {
+	struct gcl_list link; /* in mem->mappings, newest last */
+	void *ptr;	      /* what the program got */
+	cl_map_flags flags;
+	uint64_t staging; /* heap block that ptr lies in, GCL_HEAP_NONE when it doesn't */
+	size_t origin[3]; /* of the region; a buffer's offset is origin[0] */
+	size_t region[3]; /* a buffer's size is region[0] */
+	size_t row_pitch, slice_pitch;
+};
+
+struct gcl_destructor {
+	struct gcl_destructor *next; /* run in reverse order of registration: newest first */
+	void(CL_CALLBACK *fn)(cl_mem mem, void *data);
+	void *data;
+};
+
+struct _cl_mem {
+	struct gcl_object base;
+	cl_context context;
+	cl_mem_object_type type;
+	cl_mem_flags flags; /* as CL_MEM_FLAGS returns them */
+	size_t size;
+	void *host_ptr; /* of CL_MEM_USE_HOST_PTR (a sub-buffer's includes its origin) */
+	cl_mem parent;	/* sub-buffer's buffer, image buffer's buffer; holds a reference */
+	size_t origin;
+	bool resident;	      /* the contents are at heap; else on the device only */
+	uint64_t heap_offset; /* of a resident buffer; a payload in flight of others; GCL_HEAP_NONE
+			       */
+	uint8_t *heap;	      /* address of a resident buffer's first byte */
+	cl_image_format format; /* of images, from here on */
+	size_t element_size;
+	size_t width, height, depth, array_size;
+	size_t row_pitch, slice_pitch;
+	cl_uint mip_levels, samples;
+	pthread_mutex_t lock; /* mappings, destructors */
+	struct gcl_list mappings;
+	cl_uint map_count;
+	struct gcl_destructor *destructors;
+};
+
+struct _cl_sampler {
+	struct gcl_object base;
+	cl_context context;
+	cl_bool normalized;
+	cl_addressing_mode addressing;
+	cl_filter_mode filter;
+};
+
+struct gcl_event_callback {
+	struct gcl_list link;
+	cl_int status; /* that it waits for */
+	void(CL_CALLBACK *fn)(cl_event event, cl_int status, void *data);
+	void *data;
+};
+
+/* What a command leaves to do in the guest when it is done, such as copying read data to the
+ * program's memory. */
+struct gcl_completion {
+	void (*fn)(struct gcl_completion *completion,
+		   cl_int status); /* runs as a handler; frees @completion */
+};
+
+struct _cl_event {
+	struct gcl_object base;
+	cl_context context;
+	cl_command_queue queue; /* NULL: user event; holds a reference */
+	cl_command_type type;
+	_Atomic cl_int status; /* CL_QUEUED ... CL_COMPLETE, or negative */
+	bool on_host;	       /* the host knows its id */
+	uint64_t sequence;     /* of the command's message */
+	cl_ulong queued, submitted, started, ended;
+	pthread_mutex_t lock; /* callbacks against completion */
+	struct gcl_list callbacks;
+	struct gcl_completion *completion; /* owned; the event is then kept alive by a reference of
+					      its own until done */
+};
+
+/* ------------------------------------------------------------ info.c */
+
+/** gcl_info() - return a value of a clGet*Info call. @value may be NULL when @size is 0. Return:
+ * CL_SUCCESS or CL_INVALID_VALUE. */
+cl_int gcl_info(const void *value, size_t size, size_t param_value_size, void *param_value,
+		size_t *size_ret);
+cl_int gcl_info_string(const char *value, size_t param_value_size, void *param_value,
+		       size_t *size_ret);
+
+/* For a switch over param_name: one line a scalar. */
+#define GCL_INFO_VALUE(type, expression)                                                           \
+	do {                                                                                       \
+		type value_ = (expression);                                                        \
+		return gcl_info(&value_, sizeof value_, param_value_size, param_value,             \
+				param_value_size_ret);                                             \
+	} while (0)
+
+/* ------------------------------------------------------------ platform.c, device.c, context.c */
+
+/** gcl_platforms() - the host's platforms, made at first use; count 0 without a host. */
+cl_uint gcl_platforms(const cl_platform_id **platforms);
+
+/** gcl_host_info() - a raw info value from the snapshot, or NULL when the host gave none. */
+const Gcl__Info *gcl_host_info(Gcl__Info *const *infos, size_t count, cl_uint name);
+
+cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
+			 struct gcl_session *session);
+cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__Device *host);
+bool gcl_context_has_device(const struct _cl_context *context, const struct _cl_device_id *device);
+
+/** gcl_context_notify() - run the context's pfn_notify on the notifier thread, if there is one. */
+void gcl_context_notify(cl_context context, const char *text);
+
+/* Internal references: the object's file does retain/release of its own kind and of what it holds.
+ */
+void gcl_context_put(cl_context context);
+void gcl_queue_put(cl_command_queue queue);
+void gcl_mem_put(cl_mem mem);
+void gcl_event_put(cl_event event);
+void gcl_device_put(cl_device_id device); /* no effect on root devices */
+void gcl_program_put(cl_program program);
+
+/* ------------------------------------------------------------ queue.c: enqueueing */
+
+/**
+ * A command under construction. Use:
+ *
+ *	struct gcl_enqueue enqueue;
+ *	TRY(gcl_enqueue_check(queue, num_events, wait_list));		after the checks that come
+ *first in the specification TRY(gcl_enqueue_begin(&enqueue, queue, type, n, list, event != NULL ||
+ *needed));	queue->lock is held from here on message.command = &enqueue.command; return
+ *gcl_enqueue_post(&enqueue, GCL_LAUNCH, &message.base, payload, size, event);	releases the lock
+ *
+ * or gcl_enqueue_abort() when something in between fails.
+ */
+struct gcl_enqueue {
+	Gcl__Command command;
+	cl_command_queue queue;
+	cl_event made; /* the command's event, or NULL when none was wanted */
+	uint64_t waits_inline[16];
+	uint64_t *waits_allocated;
+};
+
+/** gcl_waits_check() - CL_INVALID_EVENT_WAIT_LIST, CL_INVALID_CONTEXT for wait lists. */
+cl_int gcl_waits_check(cl_context context, cl_uint count, const cl_event *list);
+
+/** gcl_waits_done() - are all events of the list complete (none failed)? Drains first if one isn't.
+ */
+bool gcl_waits_done(cl_uint count, const cl_event *list);
+
+cl_int gcl_enqueue_begin(struct gcl_enqueue *enqueue, cl_command_queue queue, cl_command_type type,
+			 cl_uint count, const cl_event *list, bool want_event);
+
+/** gcl_enqueue_post() - post the command. *@event (if not NULL) gets a reference of its own. Events
+ * of failed posts are freed. */
+cl_int gcl_enqueue_post(struct gcl_enqueue *enqueue, enum gcl_message number,
+			ProtobufCMessage *message, uint64_t payload_offset, uint64_t payload_size,
+			cl_event *event);
+void gcl_enqueue_abort(struct gcl_enqueue *enqueue);
+
+/** gcl_enqueue_simple() - begin and post MARKER or BARRIER messages. */
+cl_int gcl_enqueue_simple(cl_command_queue queue, enum gcl_message number, cl_command_type type,
+			  cl_uint count, const cl_event *list, cl_event *event);
+
+/**
+ * gcl_queue_lock_idle() - take queue->lock if the queue has nothing in flight and the wait list is
+ * done; drains once if needed. Return: true with the lock held (the caller acts on the heap itself
+ * and unlocks), false without.
+ */
+bool gcl_queue_lock_idle(cl_command_queue queue, cl_uint count, const cl_event *list);
+
+/**
+ * gcl_queue_finish() - wait until everything posted so far is done (as clFinish).
+ * Return: CL_SUCCESS, the queue's pending failure (which is cleared), or CL_DEVICE_NOT_AVAILABLE.
+ */
+cl_int gcl_queue_finish(cl_command_queue queue);
+cl_int gcl_queue_flush(cl_command_queue queue);
+
+/** gcl_event_new() - event of a command on @queue (or user event: NULL), status CL_QUEUED, one
+ * reference. */
+cl_event gcl_event_new(cl_context context, cl_command_queue queue, cl_command_type type);
+
+/** gcl_event_done_here() - *@event (if not NULL) becomes the event of a command that was done at
+ * once in the guest. */
+cl_int gcl_event_done_here(cl_command_queue queue, cl_command_type type, cl_event *event);
+
+/** gcl_event_wait() - flush its queue and wait for one event. Return: CL_SUCCESS or
+ * CL_DEVICE_NOT_AVAILABLE; look at its status. */
+cl_int gcl_event_wait(cl_event event);
+
+/* ------------------------------------------------------------ memory.c, image.c */
+
+/** gcl_mem_is_buffer() / gcl_mem_is_image() - a live memory object of that kind? */
+bool gcl_mem_is_buffer(cl_mem mem);
+bool gcl_mem_is_image(cl_mem mem);
+
+#endif
