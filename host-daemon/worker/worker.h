@@ -76,9 +76,21 @@ struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gc
 /** gcl_table_remove() - forget the entry; does not release what it holds. */
 void gcl_table_remove(struct gcl_worker *worker, struct gcl_entry *entry);
 
-/** gcl_object_release() - release by kind: runtime object and detail, then the entry (message
- * RELEASE; session end). */
-int gcl_handle_release(struct gcl_worker *worker, const struct gcl_call *call);
+/*
+ * Release by kind: give back what @entry holds (runtime object, detail, temporary memory), which may
+ * be a tombstone. The caller removes the entry. Called for RELEASE and at the end of the session.
+ */
+void gcl_device_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_context_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_queue_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_event_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_mem_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_sampler_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_program_release(struct gcl_worker *worker, struct gcl_entry *entry);
+void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry);
+
+/** gcl_tables_fini() - release every object of the session and the tables themselves. */
+void gcl_tables_fini(struct gcl_worker *worker);
 
 /**
  * gcl_object_made() - finish the creation of an object: store the handle, or make a tombstone and
