@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+"""clpeak runs to its end and prints the same benchmarks; its figures are not compared."""
+
+import re
+
+import twice
+
+TESTS = ["--kernel-latency", "--transfer-bandwidth", "--global-bandwidth", "--compute-integer"]
+
+
+def benchmarks(text):
+    """The lines of the benchmarks, without their figures."""
+    lines = text[text.index("Compute units") :]
+    return re.sub(r": [0-9.]+(?: us)?$", ":", lines, flags=re.MULTILINE)
+
+
+def figures(text):
+    return [float(figure) for figure in re.findall(r": ([0-9.]+)(?: us)?$", text, re.MULTILINE)]
+
+
+def compare(native, guest):
+    yield from twice.same_lines(benchmarks(native.out), benchmarks(guest.out))
+    if len(figures(guest.out)) < 15 or not all(figures(guest.out)):
+        yield "clpeak through guestcl measured nothing"
+
+
+twice.main(lambda options: ["clpeak", *TESTS], compare, ["clpeak"])

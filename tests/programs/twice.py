@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""Run a program natively and through guestcl, and compare what it says.
+
+A case is a file that calls main() with the programs it needs and two functions: command(case)
+returns the command line, compare(native, guest) yields what differs. Each run has a directory of
+its own, which is also its HOME, so that no run finds what the other left; only the runtime's cache
+of compiled kernels is shared, and lives in the build folder.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+SKIPPED = 77
+NATIVE_VENDORS = "/etc/OpenCL/vendors"
+
+
+@dataclasses.dataclass
+class Run:
+    """One run of the program: how it ended, what it printed, where it ran."""
+
+    title: str
+    status: int
+    out: str
+    err: str
+    directory: pathlib.Path
+
+    def read(self, name):
+        return (self.directory / name).read_bytes()
+
+
+def environment(build, directory):
+    return {
+        **os.environ,
+        "GUESTCL_BUILD": str(build),
+        "HOME": str(directory),
+        "XDG_CACHE_HOME": str(directory),
+        "POCL_CACHE_DIR": str(build / "pocl-cache"),
+        "OCL_ICD_VENDORS": NATIVE_VENDORS,
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def run(title, command, directory, options):
+    directory.mkdir()
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=environment(options.build, directory),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=options.timeout,
+        )
+    except subprocess.TimeoutExpired as late:
+        texts = [(text or b"").decode(errors="replace") for text in (late.stdout, late.stderr)]
+        texts[1] += f"\ndid not end within {options.timeout} s"
+        return Run(title, -1, *texts, directory)
+    return Run(title, done.returncode, done.stdout, done.stderr, directory)
+
+
+def run_twice(command, options, directory):
+    native = run("native", command, directory / "native", options)
+    through = [str(HERE.parent / "with-guestcld")]
+    through += ["--staging"] if options.staging else []
+    return native, run("guestcl", through + command, directory / "guestcl", options)
+
+
+def same_lines(native, guest):
+    """Yields a diff of two texts, nothing when they are equal."""
+    return difflib.unified_diff(
+        native.splitlines(), guest.splitlines(), "native", "guestcl", lineterm="", n=1
+    )
+
+
+def report(one):
+    for name, text in (("stdout", one.out), ("stderr", one.err)):
+        for line in text.splitlines()[-40:]:
+            print(f"  {one.title} {name}: {line}")
+
+
+def require(programs):
+    """Without a program there is nothing to run: a failure in CI, a loud skip elsewhere."""
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        print(f"NOT RUN: {' '.join(missing)} not installed (scripts/packages.txt, group check)")
+        sys.exit(1 if os.environ.get("CI") == "true" else SKIPPED)
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder")
+    parser.add_argument("--staging", action="store_true", help="daemon without resident buffers")
+    parser.add_argument("--native-only", action="store_true", help="print the native run")
+    parser.add_argument("--timeout", type=float, default=150, help="of each run, in seconds")
+    parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    return options
+
+
+def main(command, compare, programs=()):
+    options = arguments()
+    require(programs)
+    with tempfile.TemporaryDirectory(prefix="guestcl-programs-") as directory:
+        directory = pathlib.Path(directory)
+        words = [str(word) for word in command(options)]
+        if options.native_only:
+            native = run("native", words, directory / "native", options)
+            print(native.out, native.err, native.status, sep="\n")
+            return
+        native, guest = run_twice(words, options, directory)
+        faults = [f"{one.title}: exit status {one.status}" for one in (native, guest) if one.status]
+        if not faults:
+            faults = list(compare(native, guest))
+    for fault in faults:
+        print(fault)
+    if faults:
+        report(native)
+        report(guest)
+        sys.exit(1)
+    print("native and guestcl agree")
