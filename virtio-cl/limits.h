@@ -30,6 +30,7 @@
 
 /* Completions that a worker keeps for a guest that does not read them; then the session ends. */
 #define GCL_PENDING_COMPLETIONS_MAX (1u << 20)
+#define GCL_PENDING_BYTES_MAX	    (256u * 1024u * 1024u)
 
 /* Data that travels inside a message instead of in the heap: kernel arguments, fill patterns. */
 #define GCL_INLINE_MAX 4096u

@@ -11,8 +11,10 @@
  * kind, a range outside the heap): that ends the session, and only it. An OpenCL call that fails is
  * no such thing: it is told to the guest by gcl_command_end() or gcl_object_failed().
  *
- * Locks: outbox.lock is a leaf. Tables and objects belong to the session thread alone; what a
- * callback or the build pool needs is copied into its own allocation beforehand.
+ * Locks: queue.lock and printer.lock are taken one at a time, outbox.lock inside either; all of
+ * them are leaves as far as the runtime is concerned: none is held while it is called. Tables and
+ * objects belong to the session thread alone; what a callback or the build pool needs is copied
+ * into its own allocation beforehand.
  */
 #ifndef GCL_WORKER_H
 #define GCL_WORKER_H
@@ -33,6 +35,7 @@
 
 struct gcl_builder;
 struct gcl_printer;
+struct gcl_watch;
 
 /* One received message on its way through the stages. */
 struct gcl_call {
@@ -77,8 +80,9 @@ struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gc
 void gcl_table_remove(struct gcl_worker *worker, struct gcl_entry *entry);
 
 /*
- * Release by kind: give back what @entry holds (runtime object, detail, temporary memory), which may
- * be a tombstone. The caller removes the entry. Called for RELEASE and at the end of the session.
+ * Release by kind: give back what @entry holds (runtime object, detail, temporary memory), which
+ * may be a tombstone. The caller removes the entry. Called for RELEASE and at the end of the
+ * session.
  */
 void gcl_device_release(struct gcl_worker *worker, struct gcl_entry *entry);
 void gcl_context_release(struct gcl_worker *worker, struct gcl_entry *entry);
@@ -107,23 +111,37 @@ void gcl_object_made(struct gcl_worker *worker, struct gcl_entry *entry, void *h
 struct gcl_outbox {
 	pthread_mutex_t lock;
 	struct gcl_list pending; /* struct outbox_item */
-	size_t pending_count;	 /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
+	_Atomic size_t
+		pending_count; /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
+	size_t pending_bytes;  /* at most GCL_PENDING_BYTES_MAX, as well */
 };
+
+void gcl_outbox_init(struct gcl_outbox *outbox);
+void gcl_outbox_fini(struct gcl_outbox *outbox);
 
 /** gcl_send() - send a message to the guest from any thread; never blocks. @payload_size 0 for no
  * payload. */
 void gcl_send(struct gcl_worker *worker, enum gcl_message number, const ProtobufCMessage *message,
 	      uint64_t payload_offset, uint64_t payload_size);
 
-/** gcl_outbox_flush() - session thread: push what is pending into the ring. Return: true when all
- * went. */
+/** gcl_outbox_flush() - push what is pending into the ring, from any thread. Return: true when
+ * nothing is left. */
 bool gcl_outbox_flush(struct gcl_worker *worker);
 
 /* ------------------------------------------------------------ queues and commands (queue.c,
  * command.c) */
 
+/*
+ * Detail of a GCL_KIND_QUEUE entry, of a tombstone as well. Lives until the entry is released and
+ * no command is left whose completion the guest waits for.
+ *
+ * Completions that the guest is told of stand in @awaited in the order of their commands. On an
+ * in-order queue they go out in this order, whichever callback comes first, so that a command is
+ * never seen complete before one that it follows; QUEUE_DONE stands in the same list, so that it
+ * goes out after everything it covers on any queue.
+ */
 struct gcl_queue {
-	cl_command_queue handle;
+	cl_command_queue handle; /* NULL in a tombstone */
 	cl_context context;
 	cl_device_id device;
 	uint64_t id;
@@ -131,17 +149,56 @@ struct gcl_queue {
 	bool profiling;
 	cl_event last; /* of the last command, kept for QUEUE_SYNC on in-order queues; NULL before
 			  the first */
-	cl_int failed; /* first failure since the last QUEUE_SYNC */
+
+	pthread_mutex_t lock;	 /* protects what follows */
+	struct gcl_list awaited; /* struct gcl_completion */
+	unsigned refs;		 /* the entry, and each completion */
+	cl_int failed;		 /* first failure since the last QUEUE_DONE */
 };
+
+/* What a callback needs to tell the guest of a completion. */
+struct gcl_completion {
+	struct gcl_list link; /* in queue.awaited */
+	struct gcl_completion *next_free;
+	struct gcl_worker *worker;
+	struct gcl_queue *queue;
+	uint64_t event_id; /* 0: a QUEUE_SYNC */
+	uint64_t sync;	   /* its sequence */
+	uint64_t payload_offset, payload_size;
+	bool prints;
+	bool done; /* status and times are known */
+	cl_int status;
+	cl_ulong times[4]; /* queued, submitted, started, ended */
+};
+
+/* Unused completions: the session thread takes from @own, callbacks give back to @returned. */
+struct gcl_completion_pool {
+	struct gcl_completion *own;
+	struct gcl_completion *_Atomic returned;
+};
+
+void gcl_completion_pool_fini(struct gcl_completion_pool *pool);
+
+/** gcl_completion_await() - tell the guest when @event completes; all but queue, event_id, sync,
+ * payload and prints is filled in here. @event NULL: it is complete. Return: 0, -ENOMEM. */
+int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
+			 cl_event event);
+
+/** gcl_queue_fail() - remember the queue's first failure, and tell the guest. */
+void gcl_queue_fail(struct gcl_worker *worker, struct gcl_queue *queue, cl_int status,
+		    const char *text);
+
+/** gcl_queue_put() - drop a reference; any thread. */
+void gcl_queue_put(struct gcl_queue *queue);
 
 /* A command between its message and the runtime. Filled by begin; the handler passes the four
  * fields to clEnqueue*. */
 struct gcl_command {
 	struct gcl_queue *queue;
 	cl_uint wait_count;
-	const cl_event *waits; /* in the arena; NULL when wait_count is 0 */
-	cl_event event;	       /* set by clEnqueue*: always pass &command.event */
-	uint64_t event_id;     /* 0: the guest wants none */
+	const cl_event *waits;	       /* in the arena; NULL when wait_count is 0 */
+	cl_event event;		       /* set by clEnqueue*: always pass &command.event */
+	struct gcl_entry *event_entry; /* of the event the guest wants, or NULL */
 	uint64_t payload_offset,
 		payload_size; /* heap range that the command fills, told with its EVENT_DONE */
 	bool prints;	      /* a kernel launch: what it printed goes out before its completion */
@@ -197,13 +254,24 @@ struct gcl_worker {
 	struct gcl_table tables[GCL_KIND_COUNT];
 	struct gcl_arena arena; /* of the message being handled */
 	struct gcl_outbox outbox;
+	struct gcl_completion_pool completions;
 	struct gcl_builder *builder; /* pool for builds (build.c) */
 	struct gcl_printer *printer; /* what kernels print (print.c) */
 	Gcl__Welcome *welcome;	     /* snapshot, made before the guest came (snapshot.c) */
 	bool resident;		     /* option: buffers may live in the heap */
 	_Atomic bool may_print;	     /* some program of the session can print */
+	struct gcl_watch *watch;     /* the thread that looks after all this (watch.c) */
+	uint8_t *parts;		     /* a message of several frames, put together */
+	size_t parts_size, parts_room;
 	uint8_t body[GCL_FRAME_MAX];
 };
+
+/** gcl_worker_init() - a worker without channel, threads or snapshot. */
+void gcl_worker_init(struct gcl_worker *worker);
+
+/** gcl_worker_fini() - release all objects and memory; no callback may be outstanding. Not on the
+ * way out of a real worker, which just exits. */
+void gcl_worker_fini(struct gcl_worker *worker);
 
 /** gcl_session_run() - serve the guest until it goes or breaks the rules. Return: 0 or the negative
  * errno that ended it. */
@@ -221,9 +289,26 @@ int gcl_snapshot_make(struct gcl_worker *worker);
  * layout. */
 Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id);
 
-/** gcl_print_flush() - send what kernels have printed so far; called before a launch's completion
- * is told. */
+/** gcl_print_start() - make a pipe of the process's standard output, where the runtime writes what
+ * kernels print. Before the runtime is loaded. Return: 0 or -errno. */
+int gcl_print_start(struct gcl_worker *worker);
+
+/** gcl_print_flush() - send what kernels have printed so far, from any thread; called before a
+ * launch's completion is told. */
 void gcl_print_flush(struct gcl_worker *worker);
+
+/** gcl_print_fd() - readable when something was printed; -1 without a printer. */
+int gcl_print_fd(const struct gcl_worker *worker);
+
+/**
+ * gcl_watch_start() - start the thread that ends the process as soon as guest or broker is gone,
+ * whatever the others are doing, and that keeps pipe and outbox moving.
+ * @guest, @broker: sockets whose end tells
+ */
+int gcl_watch_start(struct gcl_worker *worker, int guest, int broker);
+
+/** gcl_watch_wake() - something waits in the outbox. */
+void gcl_watch_wake(struct gcl_worker *worker);
 
 /* Handlers, one for each message to the worker; each stands in the file of its noun. */
 #define GCL_HANDLER_DECLARE(number, constant, type)                                                \
