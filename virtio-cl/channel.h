@@ -32,16 +32,21 @@ struct gcl_channel_ops {
 	int (*wait)(struct gcl_channel *channel, bool writable, int timeout_ms);
 	int (*heap_grow)(struct gcl_channel *channel, uint64_t size);
 	void (*heap_trim)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
+	void (*kill)(struct gcl_channel *channel); /* wake all waiters here and on the other side */
 	void (*close)(struct gcl_channel *channel);
 };
 
 /* The part of a channel that every carrier has; carriers embed it as their first member. */
 struct gcl_channel {
 	const struct gcl_channel_ops *ops;
-	uint8_t *heap;	    /* address of heap offset 0 here */
-	uint64_t heap_size; /* bytes that may be addressed */
-	uint64_t sent;	    /* sequence of the last message sent */
-	_Atomic int dead;   /* 0, or the negative errno that ended the channel; sticky */
+	uint8_t *heap;		/* address of heap offset 0 here */
+	uint64_t heap_size;	/* bytes that may be addressed */
+	uint64_t sent;		/* sequence of the last message sent, wholly or in part */
+	bool sent_more;		/* the last frame sent has GCL_FRAME_MORE */
+	uint64_t received;	/* sequence of the last message received, wholly or in part */
+	struct gcl_frame part;	/* the last frame received */
+	uint64_t part_received; /* bytes of body received of a message that goes on, else 0 */
+	_Atomic int dead;	/* 0, or the negative errno that ended the channel; sticky */
 };
 
 /**

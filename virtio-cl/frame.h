@@ -2,16 +2,17 @@
  * The frame: a fixed header in front of each packed message, the same on every channel.
  *
  * All fields are little-endian. A message that is longer than a frame goes as several frames
- * with the same number and sequence, all but the last with GCL_FRAME_MORE, whose bodies are put
- * together. A payload is a range of the heap that belongs to the message. On channels that share
- * memory it is there already; on streams its bytes follow the frame (of the first fragment).
+ * with the same number, sequence and payload, all but the last with GCL_FRAME_MORE, whose bodies
+ * are put together. A payload is a range of the heap that belongs to the message. On channels that
+ * share memory it is there already; on streams its bytes follow the frame (of the first fragment).
  */
 #ifndef GCL_FRAME_H
 #define GCL_FRAME_H
 
 #include <stdint.h>
 
-#define GCL_FRAME_MORE 0x1u /* the message goes on in the next frame */
+#define GCL_FRAME_MORE	0x1u	       /* the message goes on in the next frame */
+#define GCL_FRAME_FLAGS GCL_FRAME_MORE /* all that are defined; others are refused */
 
 struct gcl_frame {
 	uint32_t length; /* of header and body, in bytes, without padding */

@@ -62,7 +62,8 @@ int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, 
 struct gcl_greeting {
 	struct gcl_hello hello;
 	int fds[GCL_HELLO_FDS];
-	int conn; /* the guest's socket */
+	int conn;   /* the guest's socket; the broker sets it before it passes the greeting on */
+	size_t got; /* bytes of @hello read so far */
 };
 
 void gcl_greeting_init(struct gcl_greeting *greeting);
@@ -70,18 +71,22 @@ void gcl_greeting_fini(struct gcl_greeting *greeting);
 
 /**
  * gcl_greeting_receive() - broker: read the greeting from @conn (non-blocking), without taking
- * @conn over. Return: 1 when it is complete, 0 when there is nothing yet, -EPROTO, -EPIPE or
- * another errno.
+ * @conn over. Return: 1 when it is complete, 0 when something is still missing, -EPROTO, -EPIPE
+ * when the guest hung up, or another errno.
  */
 int gcl_greeting_receive(struct gcl_greeting *greeting, int conn);
 
 /** gcl_greeting_check() - broker: sizes, seals (no shrinking or growing), kinds of descriptors.
- * Return: 0, or -errno and @reason. */
+ * Return: 0, or -errno and @reason: -EPROTONOSUPPORT (GCL_HELLO_VERSION_MISMATCH) or -EINVAL
+ * (GCL_HELLO_MALFORMED). */
 int gcl_greeting_check(const struct gcl_greeting *greeting, char *reason, size_t reason_size);
 
 /** gcl_greeting_pass() - broker: send greeting, descriptors and the guest's socket to a worker over
  * @socket. Return: 0 or -errno. */
 int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket);
+
+/** gcl_greeting_send() - guest: send greeting and descriptors on @conn. Return: 0 or -errno. */
+int gcl_greeting_send(const struct gcl_greeting *greeting, int conn);
 
 /** gcl_greeting_take() - worker: wait for a greeting on @socket. Return: 1, 0 at the end of the
  * socket, -errno. */
@@ -92,12 +97,21 @@ int gcl_greeting_take(struct gcl_greeting *greeting, int socket);
 int gcl_hello_answer(int conn, enum gcl_hello_status status, const char *text);
 
 /** gcl_local_accept() - worker: check again, map rings and heap; takes the descriptors over on
- * success. */
+ * success. The guest waits for gcl_hello_answer(gcl_local_conn(channel), ...) then. Return: 0 or
+ * -errno; the reason is in the log. */
 int gcl_local_accept(struct gcl_greeting *greeting, struct gcl_channel **out);
 
 /**
  * gcl_local_conn() - the socket whose end (POLLHUP/POLLRDHUP) tells that the peer is gone; lent.
  */
 int gcl_local_conn(const struct gcl_channel *channel);
+
+/**
+ * gcl_local_abandon() - for a forked child, which inherits the channel but must not use it.
+ *
+ * Closes the descriptors, so that the peer notices the parent's end although the child lives on;
+ * the mapped heap stays. The channel is dead here and unchanged in the parent. Async-signal-safe.
+ */
+void gcl_local_abandon(struct gcl_channel *channel);
 
 #endif
