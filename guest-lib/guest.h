@@ -157,6 +157,59 @@ struct _cl_sampler {
 	cl_filter_mode filter;
 };
 
+/* What a build gave: the kernels' signatures. Shared by the program and its kernels, since a
+ * rebuild makes another. */
+struct gcl_build {
+	_Atomic uint32_t refs;
+	Gcl__BuildAnswer *answer; /* owned */
+	_Atomic uint64_t *probes; /* for each argument without a known size: the size the host has
+				     taken; see kernel.c */
+};
+
+struct gcl_program_device {
+	cl_build_status status;
+	cl_uint binary_type;
+	size_t binary_size;
+	char *options; /* of the last build, NULL before */
+	char *log;     /* NULL: none */
+	bool executable;
+};
+
+struct _cl_program {
+	struct gcl_object base;
+	cl_context context;
+	cl_uint device_count;
+	cl_device_id *devices;
+	struct gcl_program_device *per_device;
+	char *source;		 /* NULL: not from source */
+	size_t source_size;	 /* with the final NUL */
+	pthread_mutex_t lock;	 /* all below, and per_device */
+	struct gcl_build *build; /* NULL before the first success */
+	bool building;
+	_Atomic uint32_t kernels; /* attached */
+};
+
+struct gcl_arg {
+	Gcl__Argument wire; /* as the next launch sends it */
+	size_t size;	    /* of the value; 0 where ArgProbe must say */
+	size_t capacity;    /* of wire.data.data */
+	bool set;
+	bool dirty; /* set since the last launch */
+};
+
+struct _cl_kernel {
+	struct gcl_object base;
+	cl_program program;
+	struct gcl_build *build;
+	const Gcl__KernelInfo *info; /* in build */
+	pthread_mutex_t lock;	     /* dirty arguments against concurrent launches */
+	cl_uint arg_count;
+	_Atomic bool dirty; /* some argument is */
+	bool complete;	    /* all arguments are set */
+	struct gcl_arg *args;
+	Gcl__Argument **wire; /* arg_count pointers, for a launch's message */
+};
+
 struct gcl_event_callback {
 	struct gcl_list link;
 	cl_int status; /* that it waits for */

@@ -47,7 +47,8 @@ struct gcl_session {
 
 	pthread_mutex_t change_lock; /* followers wait for change */
 	pthread_cond_t change;
-	unsigned followers; /* under change_lock */
+	_Atomic unsigned followers; /* changed under change_lock */
+	_Atomic bool leader_waits;  /* the leader is in gcl_channel_wait() */
 
 	pthread_mutex_t request_lock;
 	struct gcl_list requests; /* struct gcl_request.link */
@@ -70,6 +71,10 @@ void gcl_session_drain(struct gcl_session *session);
  */
 cl_int gcl_session_wait(struct gcl_session *session, bool (*done)(const void *arg),
 			const void *arg);
+
+/** gcl_session_wake() - let waiting threads look at what they wait for again: something changed in
+ * the guest itself. */
+void gcl_session_wake(struct gcl_session *session);
 
 /**
  * gcl_session_lead() - notifier thread: lead until something was handled or nobody needs it.
@@ -104,6 +109,7 @@ struct gcl_request {
 	struct gcl_list link;
 	uint64_t sequence;
 	enum gcl_message answer_number;
+	bool entered;		  /* was put in the session's list */
 	ProtobufCMessage *answer; /* by malloc: free with protobuf_c_message_free_unpacked(answer,
 				     NULL); NULL when lost */
 	_Atomic bool done;
