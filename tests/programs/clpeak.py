@@ -5,22 +5,22 @@ import re
 
 import twice
 
-TESTS = ["--kernel-latency", "--transfer-bandwidth", "--global-bandwidth", "--compute-integer"]
+TESTS = ["--kernel-latency", "--transfer-bandwidth", "--global-bandwidth"]
 
 
 def benchmarks(text):
     """The lines of the benchmarks, without their figures."""
     lines = text[text.index("Compute units") :]
-    return re.sub(r": [0-9.]+(?: us)?$", ":", lines, flags=re.MULTILINE)
+    return re.sub(r": (?:[0-9.]+|inf)(?: us)?$", ":", lines, flags=re.MULTILINE)
 
 
 def figures(text):
-    return [float(figure) for figure in re.findall(r": ([0-9.]+)(?: us)?$", text, re.MULTILINE)]
+    return [float(figure) for figure in re.findall(r": ([0-9.]+|inf)(?: us)?$", text, re.MULTILINE)]
 
 
 def compare(native, guest):
     yield from twice.same_lines(benchmarks(native.out), benchmarks(guest.out))
-    if len(figures(guest.out)) < 15 or not all(figures(guest.out)):
+    if len(figures(guest.out)) < 12 or not all(figures(guest.out)):
         yield "clpeak through guestcl measured nothing"
 
 

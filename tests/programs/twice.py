@@ -105,6 +105,10 @@ def arguments():
     parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    # Each run has its own current directory.
+    options.program = [
+        os.path.abspath(word) if os.path.isfile(word) else word for word in options.program
+    ]
     return options
 
 
