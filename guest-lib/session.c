@@ -338,11 +338,10 @@ static void lose(struct gcl_session *session, int err)
 }
 
 /*
- * The ring is full, the host is at work: look for what it says, and sleep a little. Return: false
- * when the host is gone. Handlers come here too, with rx_lock held by this very thread: then only
- * the peer's life is looked at.
+ * The ring is full, the host is at work: look for what it says, and sleep a little. Handlers come
+ * here too, with rx_lock held by this very thread: then it only sleeps.
  */
-static bool room_wait(struct gcl_session *session)
+static void room_wait(struct gcl_session *session)
 {
 	static const struct timespec pause = {.tv_nsec = ROOM_SLEEP_NS};
 
@@ -353,11 +352,8 @@ static bool room_wait(struct gcl_session *session)
 		pthread_mutex_unlock(&session->rx_lock);
 		if (any)
 			changed(session);
-	} else if (!gcl_channel_alive(session->channel)) {
-		return false;
 	}
 	nanosleep(&pause, NULL);
-	return !session->lost;
 }
 
 /* Packs and commits one message with tx_lock held. Return: 0, -EAGAIN, -EPIPE. */
@@ -392,7 +388,7 @@ static int post_long_locked(struct gcl_session *session, const struct gcl_frame 
 		void *room;
 		int err = gcl_channel_reserve(session->channel, part, &room);
 
-		if (err == -EAGAIN && gcl_channel_alive(session->channel)) {
+		if (err == -EAGAIN) {
 			nanosleep(&pause, NULL);
 			continue;
 		}
@@ -437,8 +433,7 @@ static int post(struct gcl_session *session, const struct gcl_frame *head,
 		pthread_mutex_unlock(&session->tx_lock);
 		if (err != -EAGAIN)
 			break;
-		if (!room_wait(session))
-			return -EPIPE;
+		room_wait(session);
 	}
 	if (drain)
 		gcl_session_drain(session);

@@ -182,6 +182,17 @@ void gcl_channel_kill(struct gcl_channel *channel, int err)
 		channel->ops->kill(channel);
 }
 
+void gcl_channel_interrupt(struct gcl_channel *channel)
+{
+	channel->ops->interrupt(channel);
+}
+
+void gcl_channel_abandon(struct gcl_channel *channel)
+{
+	atomic_store(&channel->dead, -EPIPE);
+	channel->ops->abandon(channel);
+}
+
 void gcl_channel_close(struct gcl_channel *channel)
 {
 	if (channel)

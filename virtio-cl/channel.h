@@ -33,6 +33,8 @@ struct gcl_channel_ops {
 	int (*heap_grow)(struct gcl_channel *channel, uint64_t size);
 	void (*heap_trim)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 	void (*kill)(struct gcl_channel *channel); /* wake all waiters here and on the other side */
+	void (*interrupt)(struct gcl_channel *channel);
+	void (*abandon)(struct gcl_channel *channel);
 	void (*close)(struct gcl_channel *channel);
 };
 
@@ -119,6 +121,18 @@ void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_
 /** gcl_channel_kill() - end the channel with @err (negative errno), from any thread; the peer
  * notices, waiters return. */
 void gcl_channel_kill(struct gcl_channel *channel, int err);
+
+/**
+ * gcl_channel_interrupt() - make this side's thread in gcl_channel_wait() for frames return 0 now
+ * (or, if there is none, the next one at once). Any thread.
+ */
+void gcl_channel_interrupt(struct gcl_channel *channel);
+
+/**
+ * gcl_channel_abandon() - in a forked child: let go of the parent's descriptors without telling the
+ * peer. The channel is dead; heap addresses stay valid. Safe in a pthread_atfork child handler.
+ */
+void gcl_channel_abandon(struct gcl_channel *channel);
 
 static inline bool gcl_channel_shared(const struct gcl_channel *channel)
 {

@@ -33,10 +33,11 @@ struct gcl_local {
 	struct gcl_local_end in;
 	struct gcl_local_end out;
 	int conn;
-	int own_bell;		/* rung by the peer */
-	int peer_bell;		/* rung by us */
-	_Atomic bool peer_gone; /* frames may still be in the ring */
-	pid_t pid;		/* who may end the connection for all */
+	int own_bell;		  /* rung by the peer */
+	int peer_bell;		  /* rung by us */
+	_Atomic bool peer_gone;	  /* frames may still be in the ring */
+	_Atomic bool interrupted; /* the wait for frames is to return */
+	pid_t pid;		  /* who may end the connection for all */
 	void *rings;
 	size_t rings_size;
 };

@@ -186,6 +186,8 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 	start = clock_ns(CLOCK_MONOTONIC);
 	ready = end_spin(end, producer, start);
 	while (!ready && !gcl_channel_dead(channel) && !peer_gone(local)) {
+		if (!producer && atomic_exchange(&local->interrupted, false))
+			return 0;
 		passed_ms = (clock_ns(CLOCK_MONOTONIC) - start) / 1000000;
 		if (timeout_ms >= 0 && passed_ms >= timeout_ms)
 			return -ETIMEDOUT;
@@ -221,6 +223,27 @@ static void local_kill(struct gcl_channel *channel)
 	shutdown(local_of(channel)->conn, SHUT_RDWR);
 }
 
+static void local_interrupt(struct gcl_channel *channel)
+{
+	struct gcl_local *local = local_of(channel);
+	uint64_t one = 1;
+
+	atomic_store(&local->interrupted, true);
+	if (write(local->own_bell, &one, sizeof one) < 0 && errno != EAGAIN)
+		gcl_log_error(ring, "cannot ring the own bell: errno %d", errno);
+}
+
+static void local_abandon(struct gcl_channel *channel)
+{
+	struct gcl_local *local = local_of(channel);
+
+	close(steal_fd(&local->in.poll));
+	close(steal_fd(&local->out.poll));
+	close(steal_fd(&local->own_bell));
+	close(steal_fd(&local->peer_bell));
+	close(steal_fd(&local->conn));
+}
+
 static void local_close(struct gcl_channel *channel)
 {
 	struct gcl_local *local = local_of(channel);
@@ -248,6 +271,8 @@ static const struct gcl_channel_ops local_ops = {
 	.heap_grow = local_heap_grow,
 	.heap_trim = local_heap_trim,
 	.kill = local_kill,
+	.interrupt = local_interrupt,
+	.abandon = local_abandon,
 	.close = local_close,
 };
 
@@ -332,16 +357,4 @@ int gcl_local_create(bool guest, struct gcl_greeting *greeting, void *rings, voi
 int gcl_local_conn(const struct gcl_channel *channel)
 {
 	return gcl_container_of(channel, const struct gcl_local, channel)->conn;
-}
-
-void gcl_local_abandon(struct gcl_channel *channel)
-{
-	struct gcl_local *local = local_of(channel);
-
-	atomic_store(&channel->dead, -EPIPE);
-	close(steal_fd(&local->in.poll));
-	close(steal_fd(&local->out.poll));
-	close(steal_fd(&local->own_bell));
-	close(steal_fd(&local->peer_bell));
-	close(steal_fd(&local->conn));
 }

@@ -106,12 +106,4 @@ int gcl_local_accept(struct gcl_greeting *greeting, struct gcl_channel **out);
  */
 int gcl_local_conn(const struct gcl_channel *channel);
 
-/**
- * gcl_local_abandon() - for a forked child, which inherits the channel but must not use it.
- *
- * Closes the descriptors, so that the peer notices the parent's end although the child lives on;
- * the mapped heap stays. The channel is dead here and unchanged in the parent. Async-signal-safe.
- */
-void gcl_local_abandon(struct gcl_channel *channel);
-
 #endif
