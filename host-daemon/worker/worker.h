@@ -225,26 +225,49 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 /* ------------------------------------------------------------ memory objects (memory.c, image.c)
  */
 
-/* Detail of a GCL_KIND_MEM entry. */
+/* Detail of a GCL_KIND_MEM entry; a tombstone has one too, so that ranges are checked all the same. */
 struct gcl_mem {
-	cl_mem handle;
+	cl_mem handle; /* NULL in a tombstone */
+	cl_int failed; /* of a tombstone */
 	cl_context context;
-	uint64_t size;	     /* of a buffer; bounds are checked against it */
-	size_t element_size; /* of an image */
-	size_t extent[3];    /* of an image, unused dimensions 1 */
-	bool image;
+	uint64_t size;		 /* of a buffer; bounds are checked against it */
+	cl_mem_object_type type; /* CL_MEM_OBJECT_BUFFER, or which kind of image */
+	size_t element_size;	 /* of an image */
+	size_t extent[3]; /* of an image, layers of an array in its last dimension, unused ones 1 */
 	bool resident;
 };
+
+/** gcl_mem_use() - memory object @id for a command; a tombstone or one of another context sets
+ * command->failed. Return: NULL when there is no such thing (-EPROTO). */
+struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command);
+
+static inline bool gcl_mem_is_image(const struct gcl_mem *mem)
+{
+	return mem->type != CL_MEM_OBJECT_BUFFER;
+}
 
 /* ------------------------------------------------------------ programs and kernels (program.c,
  * build.c, kernel.c) */
 
-/* Detail of a GCL_KIND_KERNEL entry. */
+struct gcl_kernel_arg {
+	uint8_t kind; /* enum gcl_arg_kind */
+	bool refused; /* the runtime did not take what the guest gave last */
+};
+
+/* Detail of a GCL_KIND_KERNEL entry; NULL in a tombstone. */
 struct gcl_kernel {
 	cl_kernel handle;
+	cl_context context;
+	cl_uint refused;	/* arguments that are refused: no launch until they are set again */
+	cl_int refused_status;	/* of the last such argument */
 	cl_uint arg_count;
-	uint8_t *arg_kinds; /* enum gcl_arg_kind, arg_count of them */
+	struct gcl_kernel_arg args[];
 };
+
+/** gcl_builder_destroy() - forget builds that have not begun and wait for those that have (which may
+ * take long: a process that is about to exit need not call it); NULL is accepted. The builder is made
+ * when it is first needed. */
+void gcl_builder_destroy(struct gcl_builder *builder);
 
 /* ------------------------------------------------------------ the worker itself (main.c,
  * session.c) */

@@ -1,0 +1,227 @@
+/*
+ * Buffers: creating them, and what memory objects of every kind have in common.
+ *
+ * A resident buffer is the heap's own memory; its range belongs to the buffer until the runtime has
+ * let go of it, which the guest is told by MEM_FREED. The guest keeps the program's flags about the
+ * host's access and checks them; the runtime never hears of them, since the worker's own transfers
+ * must not be refused.
+ */
+#include "memory.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* What the guest's heap aligns to: the largest OpenCL type. Kernels may rely on it. */
+#define RESIDENT_ALIGN 128u
+
+#define MEM_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
+
+/* Carries MEM_FREED over to the runtime's thread. */
+struct freed {
+	struct gcl_worker *worker;
+	uint64_t id;
+};
+
+struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command)
+{
+	struct gcl_entry *entry = gcl_table_find(worker, id, GCL_KIND_MEM);
+	struct gcl_mem *mem = entry ? entry->detail : NULL;
+
+	if (!mem) {
+		gcl_log_peer(call, "no memory object %" PRIx64, id);
+		return NULL;
+	}
+	if (command->failed)
+		return mem;
+	if (mem->failed)
+		command->failed = mem->failed;
+	else if (mem->context != command->queue->context)
+		command->failed = CL_INVALID_CONTEXT;
+	return mem;
+}
+
+void gcl_mem_release(struct gcl_worker *worker, struct gcl_entry *entry)
+{
+	(void)worker;
+	if (entry->handle)
+		clReleaseMemObject(entry->handle);
+	free(entry->detail);
+}
+
+struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_entry **out)
+{
+	struct gcl_mem *mem;
+
+	*out = gcl_table_add(worker, id, GCL_KIND_MEM);
+	if (!*out)
+		return NULL;
+	mem = calloc(1, sizeof *mem);
+	(*out)->detail = mem;
+	return mem;
+}
+
+void gcl_mem_made(struct gcl_worker *worker, struct gcl_entry *entry, cl_mem handle, cl_int status)
+{
+	struct gcl_mem *mem = entry->detail;
+
+	gcl_object_made(worker, entry, handle, status);
+	mem->handle = entry->handle;
+	mem->failed = entry->failed;
+}
+
+void gcl_mem_freed(struct gcl_worker *worker, uint64_t id)
+{
+	Gcl__MemFreed message = GCL__MEM_FREED__INIT;
+
+	message.id = id;
+	gcl_send(worker, GCL_MEM_FREED, &message.base, 0, 0);
+}
+
+cl_mem_flags gcl_mem_flags(uint64_t flags)
+{
+	return flags & MEM_FLAGS;
+}
+
+static void CL_CALLBACK resident_freed(cl_mem handle, void *data)
+{
+	struct freed *freed = data;
+
+	(void)handle;
+	gcl_mem_freed(freed->worker, freed->id);
+	free(freed);
+}
+
+/* On failure nobody would ever say when the range is free, so the buffer is given up. */
+static cl_int resident_watch(struct gcl_worker *worker, cl_mem *handle, uint64_t id)
+{
+	struct freed *freed = malloc(sizeof *freed);
+	cl_int status = CL_OUT_OF_HOST_MEMORY;
+
+	if (freed) {
+		*freed = (struct freed){.worker = worker, .id = id};
+		status = clSetMemObjectDestructorCallback(*handle, resident_freed, freed);
+	}
+	if (status != CL_SUCCESS) {
+		free(freed);
+		clReleaseMemObject(*handle);
+		*handle = NULL;
+	}
+	return status;
+}
+
+/* Where the contents come from, or live. Return: 0 or -EPROTO. */
+static int buffer_memory(struct gcl_worker *worker, const struct gcl_call *call,
+			 cl_mem_flags *flags, void **host)
+{
+	const Gcl__BufferCreate *message = (const Gcl__BufferCreate *)call->message;
+	const struct gcl_frame *head = call->head;
+
+	*host = NULL;
+	*flags = gcl_mem_flags(message->flags);
+	if (message->resident) {
+		if (!worker->resident || message->heap_offset % RESIDENT_ALIGN)
+			return -EPROTO;
+		*flags |= CL_MEM_USE_HOST_PTR;
+		*host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);
+		return *host ? 0 : -EPROTO;
+	}
+	if (!head->payload_size)
+		return 0;
+	*flags |= CL_MEM_COPY_HOST_PTR;
+	if (head->payload_size < message->size)
+		return -EPROTO;
+	*host = gcl_channel_heap_ptr(worker->channel, head->payload_offset, message->size);
+	return *host ? 0 : -EPROTO;
+}
+
+int gcl_handle_buffer_create(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__BufferCreate *message = (const Gcl__BufferCreate *)call->message;
+	struct gcl_entry *context = gcl_table_find(worker, message->context, GCL_KIND_CONTEXT);
+	struct gcl_entry *entry;
+	cl_mem_flags flags;
+	cl_mem handle = NULL;
+	cl_int status;
+	struct gcl_mem *mem;
+	void *host;
+	int err;
+
+	if (!context)
+		return -EPROTO;
+	err = buffer_memory(worker, call, &flags, &host);
+	if (err)
+		return err;
+	mem = gcl_mem_add(worker, message->id, &entry);
+	if (!mem)
+		return entry ? -ENOMEM : -EPROTO;
+
+	mem->context = context->handle;
+	mem->type = CL_MEM_OBJECT_BUFFER;
+	mem->size = message->size;
+	mem->resident = message->resident;
+	status = context->failed;
+	if (status == CL_SUCCESS)
+		handle = clCreateBuffer(context->handle, flags, message->size, host, &status);
+	if (status == CL_SUCCESS && message->resident)
+		status = resident_watch(worker, &handle, message->id);
+
+	gcl_mem_made(worker, entry, handle, status);
+	if (message->resident ? status != CL_SUCCESS : call->head->payload_size != 0)
+		gcl_mem_freed(worker, message->id);
+	return 0;
+}
+
+int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__SubBufferCreate *message = (const Gcl__SubBufferCreate *)call->message;
+	struct gcl_entry *parent_entry = gcl_table_find(worker, message->parent, GCL_KIND_MEM);
+	const struct gcl_mem *parent = parent_entry ? parent_entry->detail : NULL;
+	cl_buffer_region region = {.origin = message->origin, .size = message->size};
+	struct gcl_entry *entry;
+	cl_mem handle = NULL;
+	cl_int status;
+	struct gcl_mem *mem;
+
+	if (!parent || gcl_mem_is_image(parent) ||
+	    !gcl_range_inside(message->origin, message->size, parent->size))
+		return -EPROTO;
+	mem = gcl_mem_add(worker, message->id, &entry);
+	if (!mem)
+		return entry ? -ENOMEM : -EPROTO;
+
+	mem->context = parent->context;
+	mem->type = CL_MEM_OBJECT_BUFFER;
+	mem->size = message->size;
+	status = parent->failed;
+	if (status == CL_SUCCESS)
+		handle = clCreateSubBuffer(parent->handle, gcl_mem_flags(message->flags),
+					   CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
+	gcl_mem_made(worker, entry, handle, status);
+	return 0;
+}
+
+int gcl_handle_migrate(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__Migrate *message = (const Gcl__Migrate *)call->message;
+	struct gcl_command command;
+	cl_mem *handles;
+	int err;
+
+	err = gcl_command_begin(worker, message->command, &command);
+	if (err)
+		return err;
+	if (!message->n_mems || message->n_mems > UINT32_MAX)
+		return -EPROTO;
+	handles = gcl_arena_alloc(&worker->arena, message->n_mems * sizeof(cl_mem));
+	if (!handles)
+		return -ENOMEM;
+	for (size_t i = 0; i < message->n_mems; i++) {
+		const struct gcl_mem *mem = gcl_mem_use(worker, message->mems[i], &command);
+
+		if (!mem)
+			return -EPROTO;
+		handles[i] = mem->handle;
+	}
+	return GCL_ENQUEUE(worker, &command, clEnqueueMigrateMemObjects, (cl_uint)message->n_mems,
+			   handles, message->flags);
+}
