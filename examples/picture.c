@@ -8,6 +8,7 @@
 #include <CL/cl.h>
 
 #include <png.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,10 +160,13 @@ static void renderer_fini(struct renderer *r)
 /* Where in the pixel sample i lies: the n-th digits of i in base 2 and base 3, mirrored. */
 static float mirrored(int i, int base)
 {
-	float value = 0, step = 1.0f / (float)base;
+	float value = 0, step = 1;
 
-	for (; i > 0; i /= base, step /= (float)base)
+	while (i > 0) {
+		step /= (float)base;
 		value += step * (float)(i % base);
+		i /= base;
+	}
 	return value;
 }
 
@@ -230,26 +234,43 @@ static void picture_write(const struct options *o, png_bytep rgb)
 	}
 }
 
-static void options_parse(struct options *o, int argc, char **argv)
+/* The number at the front of text, and in end where it ends; 0 if there is none or it is too big.
+ */
+static int number_parse(const char *text, char **end)
 {
-	int c;
+	long value = strtol(text, end, 10);
 
-	while ((c = getopt(argc, argv, "d:g:s:")) != -1) {
-		if (c == 'd')
-			o->device = atoi(optarg);
-		else if (c == 's')
-			o->samples = atoi(optarg);
-		else if (c != 'g' || sscanf(optarg, "%dx%d", &o->width, &o->height) != 2)
-			o->samples = 0;
+	return value >= 0 && value <= 16384 ? (int)value : 0;
+}
+
+static bool option_parse(struct options *o, int option, const char *text)
+{
+	char *end;
+
+	if (option == 'd')
+		o->device = number_parse(text, &end);
+	else if (option == 's')
+		o->samples = number_parse(text, &end);
+	else if (option == 'g')
+		o->width = number_parse(text, &end);
+	else
+		return false;
+	if (option == 'g' && *end == 'x')
+		o->height = number_parse(end + 1, &end);
+	return end != text && *end == 0;
+}
+
+static bool options_parse(struct options *o, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt(argc, argv, "d:g:s:")) != -1) {
+		if (!option_parse(o, option, optarg))
+			return false;
 	}
 	if (optind < argc)
 		o->file = argv[optind];
-	if (o->samples < 1 || o->samples > SAMPLES_MAX || o->width < 1 || o->width > 16384 ||
-	    o->height < 1 || o->height > 16384) {
-		fprintf(stderr,
-			"usage: picture [-d DEVICE] [-g WIDTHxHEIGHT] [-s SAMPLES] [FILE.png]\n");
-		exit(2);
-	}
+	return o->samples > 0 && o->samples <= SAMPLES_MAX && o->width > 0 && o->height > 0;
 }
 
 int main(int argc, char **argv)
@@ -260,7 +281,11 @@ int main(int argc, char **argv)
 	double begin = seconds_now(), device_seconds;
 	png_bytep rgb;
 
-	options_parse(&o, argc, argv);
+	if (!options_parse(&o, argc, argv)) {
+		fprintf(stderr,
+			"usage: picture [-d DEVICE] [-g WIDTHxHEIGHT] [-s SAMPLES] [FILE.png]\n");
+		return 2;
+	}
 	rgb = calloc((size_t)o.width * (size_t)o.height, 3);
 	if (!rgb) {
 		fprintf(stderr, "picture: out of memory\n");

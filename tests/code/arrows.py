@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Every #include follows an arrow of this list: guest-lib -> virtio-cl -> proto <- host-daemon."""
+
+import re
+
+import source
+
+# folder: the folders whose headers it may include, besides its own; "CL" are OpenCL's headers.
+# The longest folder that holds a file is the one that counts.
+ARROWS = {
+    "proto": set(),
+    "virtio-cl": {"virtio-cl/base", "proto"},
+    "virtio-cl/base": set(),
+    "virtio-cl/tests": {"virtio-cl", "virtio-cl/base", "proto"},
+    "guest-lib": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
+    # What broker and worker say to each other.
+    "host-daemon": set(),
+    # The broker never loads an OpenCL driver and never parses what a guest sent.
+    "host-daemon/broker": {"host-daemon", "virtio-cl", "virtio-cl/base"},
+    "host-daemon/worker": {"host-daemon", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "host-daemon/tests": {
+        "host-daemon",
+        "host-daemon/broker",
+        "host-daemon/worker",
+        "virtio-cl",
+        "virtio-cl/base",
+        "proto",
+        "CL",
+    },
+    "examples": {"CL"},
+    # Programs that run natively as well can know nothing of guestcl.
+    "tests/behaviour": {"CL"},
+    "tests/programs": {"CL"},
+    "tests/bench": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "tests/code": {"virtio-cl", "virtio-cl/base", "proto"},
+    "tests/fuzz": {
+        "host-daemon",
+        "host-daemon/worker",
+        "guest-lib",
+        "virtio-cl",
+        "virtio-cl/base",
+        "proto",
+        "CL",
+    },
+}
+
+# Headers that a build makes, by their ending.
+GENERATED = {".pb-c.h": "proto", ".cl.h": "examples"}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def folder_of(path):
+    name = source.name(path.parent)
+    while name not in ARROWS and "/" in name:
+        name = name.rpartition("/")[0]
+    return name
+
+
+def target_of(path, included):
+    """The folder that an include leads to, "CL", or None for the system's headers."""
+    if included.startswith("CL/"):
+        return "CL"
+    for ending, folder in GENERATED.items():
+        if included.endswith(ending):
+            return folder
+    for root in [path.parent, *(source.TOP / folder for folder in ARROWS), source.TOP]:
+        if (root / included).is_file():
+            return folder_of((root / included).resolve())
+    return None
+
+
+def faults():
+    for path in source.files(".c", ".h"):
+        folder = folder_of(path)
+        allowed = ARROWS.get(folder)
+        if allowed is None:
+            yield f"{source.name(path)}: {folder} is not in the list of arrows"
+            continue
+        for bracket, included in INCLUDE.findall(path.read_text()):
+            target = target_of(path, included)
+            if target is None and bracket == '"':
+                yield f'{source.name(path)}: "{included}" is nowhere'
+            elif target not in {None, folder, *allowed}:
+                yield f"{source.name(path)}: {folder} may not include {target} ({included})"
+            elif folder == "examples" and target == "CL" and included != "CL/cl.h":
+                yield f"{source.name(path)}: examples include no OpenCL header but <CL/cl.h>"
+
+
+source.finish(list(faults()), "every include follows an arrow")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""clang-tidy finds nothing: tidy.py BUILD.
+
+A file that was clean is not looked at again until it, its command, a header, or the configuration
+changes: what was seen lies in BUILD/tidy.
+"""
+
+import concurrent.futures
+import hashlib
+import pathlib
+import subprocess
+import sys
+
+import source
+
+
+def digest(*parts):
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def common_digest(build):
+    """What every file's result depends on: headers, generated ones too, and configurations."""
+    paths = [*source.files(".h"), *sorted(build.rglob("*.h"))]
+    paths += [source.TOP / ".clang-tidy", source.TOP / "tests" / ".clang-tidy"]
+    return digest(*(path.read_bytes() for path in paths)).encode()
+
+
+def check(path, build, entry, common):
+    """Returns what clang-tidy says about one file, "" for nothing."""
+    key = digest(common, entry["command"].encode(), path.read_bytes())
+    seen = build / "tidy" / source.name(path).replace("/", "-")
+    if seen.is_file() and seen.read_text() == key:
+        return ""
+    # gcc's options that clang does not know say nothing about the code.
+    command = ["clang-tidy", "--quiet", "-p", build, "--extra-arg=-Wno-unknown-warning-option"]
+    done = subprocess.run([*command, path], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        seen.write_text(key)
+        return ""
+    return done.stdout + (done.stderr if "error:" not in done.stdout else "")
+
+
+def main():
+    build = pathlib.Path(sys.argv[1]).resolve()
+    (build / "tidy").mkdir(exist_ok=True)
+    commands = source.compile_commands(build)
+    common = common_digest(build)
+    with concurrent.futures.ThreadPoolExecutor(source.workers()) as pool:
+        answers = pool.map(lambda path: check(path, build, commands[path], common), commands)
+        faults = [answer for answer in answers if answer]
+    source.finish(faults, f"clang-tidy finds nothing in {len(commands)} files")
+
+
+main()
