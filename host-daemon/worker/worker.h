@@ -225,7 +225,8 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 /* ------------------------------------------------------------ memory objects (memory.c, image.c)
  */
 
-/* Detail of a GCL_KIND_MEM entry; a tombstone has one too, so that ranges are checked all the same. */
+/* Detail of a GCL_KIND_MEM entry; a tombstone has one too, so that ranges are checked all the same.
+ */
 struct gcl_mem {
 	cl_mem handle; /* NULL in a tombstone */
 	cl_int failed; /* of a tombstone */
@@ -258,15 +259,15 @@ struct gcl_kernel_arg {
 struct gcl_kernel {
 	cl_kernel handle;
 	cl_context context;
-	cl_uint refused;	/* arguments that are refused: no launch until they are set again */
-	cl_int refused_status;	/* of the last such argument */
+	cl_uint refused;       /* arguments that are refused: no launch until they are set again */
+	cl_int refused_status; /* of the last such argument */
 	cl_uint arg_count;
 	struct gcl_kernel_arg args[];
 };
 
-/** gcl_builder_destroy() - forget builds that have not begun and wait for those that have (which may
- * take long: a process that is about to exit need not call it); NULL is accepted. The builder is made
- * when it is first needed. */
+/** gcl_builder_destroy() - forget builds that have not begun and wait for those that have (which
+ * may take long: a process that is about to exit need not call it); NULL is accepted. The builder
+ * is made when it is first needed. */
 void gcl_builder_destroy(struct gcl_builder *builder);
 
 /* ------------------------------------------------------------ the worker itself (main.c,
@@ -309,7 +310,7 @@ int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const 
 int gcl_snapshot_make(struct gcl_worker *worker);
 
 /** gcl_snapshot_device() - describe one (sub-)device under @id; allocated by malloc in protobuf-c's
- * layout. */
+ * layout. Return: NULL without memory. */
 Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id);
 
 /** gcl_print_start() - make a pipe of the process's standard output, where the runtime writes what
@@ -319,6 +320,9 @@ int gcl_print_start(struct gcl_worker *worker);
 /** gcl_print_flush() - send what kernels have printed so far, from any thread; called before a
  * launch's completion is told. */
 void gcl_print_flush(struct gcl_worker *worker);
+
+/** gcl_print_drain() - the same even when no program of the session is known to print. */
+void gcl_print_drain(struct gcl_worker *worker);
 
 /** gcl_print_fd() - readable when something was printed; -1 without a printer. */
 int gcl_print_fd(const struct gcl_worker *worker);

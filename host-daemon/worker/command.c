@@ -1,0 +1,123 @@
+/*
+ * What all commands have in common: queue and wait list before the runtime's call, event and
+ * failure after it.
+ */
+#include <errno.h>
+
+#include "worker.h"
+
+/* Translates the ids of the events to wait for. */
+static int waits_find(struct gcl_worker *worker, const Gcl__Command *message,
+		      struct gcl_command *command)
+{
+	cl_event *waits;
+
+	if (message->n_waits == 0)
+		return 0;
+	if (message->n_waits > GCL_WAITS_MAX)
+		return -EPROTO;
+	waits = gcl_arena_alloc(&worker->arena, message->n_waits * sizeof(cl_event));
+	if (!waits)
+		return -EPROTO;
+	for (size_t i = 0; i < message->n_waits; i++) {
+		const struct gcl_entry *entry =
+			gcl_table_find(worker, message->waits[i], GCL_KIND_EVENT);
+
+		if (!entry)
+			return -EPROTO;
+		if (!entry->handle)
+			command->failed = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+		waits[i] = entry->handle;
+	}
+	command->wait_count = (cl_uint)message->n_waits;
+	command->waits = waits;
+	return 0;
+}
+
+int gcl_command_begin(struct gcl_worker *worker, const Gcl__Command *message,
+		      struct gcl_command *command)
+{
+	const struct gcl_entry *queue;
+	int err;
+
+	*command = (struct gcl_command){0};
+	if (!message)
+		return -EPROTO;
+	queue = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
+	if (!queue)
+		return -EPROTO;
+	command->queue = queue->detail;
+	err = waits_find(worker, message, command);
+	if (err)
+		return err;
+	if (queue->failed)
+		command->failed = queue->failed;
+	if (message->event == 0)
+		return 0;
+	command->event_entry = gcl_table_add(worker, message->event, GCL_KIND_EVENT);
+	return command->event_entry ? 0 : -EPROTO;
+}
+
+/* The event of a command that the runtime refused: complete with an error from the beginning. */
+static void event_fail(struct gcl_worker *worker, struct gcl_queue *queue, struct gcl_entry *entry,
+		       cl_int status)
+{
+	Gcl__EventDone done = GCL__EVENT_DONE__INIT;
+	cl_event event = NULL;
+
+	if (queue->context)
+		event = clCreateUserEvent(queue->context, NULL);
+	if (event)
+		clSetUserEventStatus(event, status);
+	entry->handle = event;
+	entry->failed = status;
+	done.event = entry->id;
+	done.status = status;
+	gcl_send(worker, GCL_EVENT_DONE, &done.base, 0, 0);
+}
+
+static int command_fail(struct gcl_worker *worker, const struct gcl_command *command, cl_int status,
+			const char *what)
+{
+	gcl_log_debug(call, "%s: %d", what, status);
+	gcl_queue_fail(worker, command->queue, status, what);
+	if (command->event_entry)
+		event_fail(worker, command->queue, command->event_entry, status);
+	return 0;
+}
+
+int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_int status,
+		    const char *what)
+{
+	struct gcl_queue *queue = command->queue;
+	struct gcl_entry *entry = command->event_entry;
+
+	if (command->failed)
+		status = command->failed;
+	if (status != CL_SUCCESS || !command->event)
+		return command_fail(worker, command, status < 0 ? status : CL_OUT_OF_RESOURCES,
+				    what);
+	if (!entry && !queue->in_order) {
+		clReleaseEvent(command->event);
+		return 0;
+	}
+	if (queue->in_order) {
+		if (queue->last)
+			clReleaseEvent(queue->last);
+		queue->last = command->event;
+		if (entry)
+			clRetainEvent(command->event);
+	}
+	if (!entry)
+		return 0;
+	entry->handle = command->event;
+	return gcl_completion_await(worker,
+				    &(struct gcl_completion){
+					    .queue = queue,
+					    .event_id = entry->id,
+					    .payload_offset = command->payload_offset,
+					    .payload_size = command->payload_size,
+					    .prints = command->prints,
+				    },
+				    command->event);
+}

@@ -1,0 +1,161 @@
+/*
+ * guestcl-worker: runs one guest process's OpenCL.
+ *
+ * Life of a worker: the broker starts it with a socket; it loads the runtime and takes the snapshot
+ * while nobody waits; it says that it is ready with one byte; it gets one guest over the socket and
+ * serves it until it goes; it exits. Everything that is slow comes before the guest.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "handover.h"
+#include "local.h"
+#include "worker.h"
+
+struct options {
+	int socket;
+	bool resident;
+};
+
+static void usage(FILE *file)
+{
+	fputs("usage: guestcl-worker --socket-fd N [--resident auto|never]\n"
+	      "Runs the OpenCL of one guest process. Started by guestcld, not by hand.\n"
+	      "\n"
+	      "  --socket-fd N          where the guest comes from\n"
+	      "  --resident auto|never  whether buffers of CPU devices live in memory shared with\n"
+	      "                         the guest (default: auto)\n"
+	      "  --help\n",
+	      file);
+}
+
+static bool number_parse(const char *text, int *number)
+{
+	char *end;
+	long value;
+
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (errno || *end || end == text || value < 0 || value > INT32_MAX)
+		return false;
+	*number = (int)value;
+	return true;
+}
+
+static void options_parse(int argc, char **argv, struct options *options)
+{
+	static const struct option names[] = {
+		{"socket-fd", required_argument, NULL, 's'},
+		{"resident", required_argument, NULL, 'r'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	bool good = true;
+	int name;
+
+	*options = (struct options){.socket = -1, .resident = true};
+	while (good && (name = getopt_long(argc, argv, "", names, NULL)) != -1) {
+		switch (name) {
+		case 's':
+			good = number_parse(optarg, &options->socket);
+			break;
+		case 'r':
+			options->resident = strcmp(optarg, "never") != 0;
+			good = !options->resident || strcmp(optarg, "auto") == 0;
+			break;
+		case 'h':
+			usage(stdout);
+			exit(EXIT_SUCCESS);
+		default:
+			good = false;
+		}
+	}
+	if (good && options->socket >= 0 && optind == argc)
+		return;
+	usage(stderr);
+	exit(2);
+}
+
+/* Everything that needs no guest. Return: NULL, or what is wrong. */
+static const char *prepare(struct gcl_worker *worker)
+{
+	/* Writing to a guest that died is not an accident. */
+	signal(SIGPIPE, SIG_IGN);
+	/* Should the loader find guestcl itself among the host's runtimes, it must not come back
+	 * here through the daemon. */
+	setenv("GUESTCL_SOCKET", "/dev/null", 1);
+	if (gcl_print_start(worker))
+		return "no pipe for what kernels print";
+	if (gcl_snapshot_make(worker))
+		return "no memory to describe the host's devices";
+	return NULL;
+}
+
+/* Tells the broker how the preparation went. Return: true when it is there to hear. */
+static bool broker_tell(int socket, const char *failure)
+{
+	char text[1 + GCL_HANDOVER_TEXT_MAX] = {GCL_HANDOVER_READY};
+	size_t size = 1;
+
+	if (failure) {
+		gcl_log_error(worker, "%s", failure);
+		size = (size_t)snprintf(text, sizeof(text), "%c%s", GCL_HANDOVER_FAILED, failure);
+	}
+	return send(socket, text, GCL_MIN(size, sizeof(text)), MSG_NOSIGNAL) > 0;
+}
+
+/* Return: 1 with a guest, 0 when the broker went first, -errno. */
+static int guest_take(struct gcl_worker *worker, int socket)
+{
+	_cleanup_(gcl_greeting_fini) struct gcl_greeting greeting;
+	int n;
+
+	gcl_greeting_init(&greeting);
+	n = gcl_greeting_take(&greeting, socket);
+	if (n <= 0)
+		return n;
+	n = gcl_local_accept(&greeting, &worker->channel);
+	if (n) {
+		gcl_hello_answer(greeting.conn, GCL_HELLO_FAILED,
+				 "the worker can't map this session's memory");
+		return n;
+	}
+	n = gcl_watch_start(worker, gcl_local_conn(worker->channel), socket);
+	if (n) {
+		gcl_hello_answer(gcl_local_conn(worker->channel), GCL_HELLO_FAILED,
+				 "the worker can't start a thread");
+		return n;
+	}
+	n = gcl_hello_answer(gcl_local_conn(worker->channel), GCL_HELLO_OK, "");
+	return n ? n : 1;
+}
+
+int main(int argc, char **argv)
+{
+	/* Not on the stack: it holds a frame. */
+	static struct gcl_worker worker;
+	struct options options;
+	const char *failure;
+	int n;
+
+	gcl_log_init("guestcl-worker");
+	options_parse(argc, argv, &options);
+	gcl_worker_init(&worker);
+	worker.resident = options.resident;
+	failure = prepare(&worker);
+	if (!broker_tell(options.socket, failure) || failure)
+		return EXIT_FAILURE;
+	n = guest_take(&worker, options.socket);
+	if (n < 0)
+		gcl_log_error(session, "no session: %s", strerror(-n));
+	if (n > 0) {
+		gcl_send(&worker, GCL_WELCOME, &worker.welcome->base, 0, 0);
+		protobuf_c_message_free_unpacked(&steal_pointer(&worker.welcome)->base, NULL);
+		n = gcl_session_run(&worker);
+	}
+	/* Not exit(): destructors of the runtime would wait for kernels that may never end. */
+	_exit(n ? EXIT_FAILURE : EXIT_SUCCESS);
+}

@@ -1,0 +1,163 @@
+/*
+ * Command queues, and the commands that only order others.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "worker.h"
+
+/* A queue's detail, made for tombstones too: commands on them fail one by one. */
+static struct gcl_queue *detail_create(const Gcl__QueueCreate *message,
+				       const struct gcl_entry *context,
+				       const struct gcl_entry *device)
+{
+	struct gcl_queue *queue = calloc(1, sizeof(*queue));
+	pthread_mutexattr_t attributes;
+
+	if (!queue)
+		return NULL;
+	/* Held for a fraction of a microsecond: looking a moment longer beats sleeping. */
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&queue->lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+	gcl_list_init(&queue->awaited);
+	queue->refs = 1;
+	queue->id = message->id;
+	queue->context = context->handle;
+	queue->device = device->handle;
+	queue->in_order = !(message->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	queue->profiling = message->properties & CL_QUEUE_PROFILING_ENABLE;
+	/* Failed commands need the context for their events even when there is no queue. */
+	if (queue->context)
+		clRetainContext(queue->context);
+	return queue;
+}
+
+int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__QueueCreate *message = (const Gcl__QueueCreate *)call->message;
+	const struct gcl_entry *context =
+		gcl_table_find(worker, message->context, GCL_KIND_CONTEXT);
+	const struct gcl_entry *device = gcl_table_find(worker, message->device, GCL_KIND_DEVICE);
+	struct gcl_entry *entry;
+	struct gcl_queue *queue;
+	cl_int status;
+
+	if (!context || !device)
+		return -EPROTO;
+	entry = gcl_table_add(worker, message->id, GCL_KIND_QUEUE);
+	if (!entry)
+		return -EPROTO;
+	queue = detail_create(message, context, device);
+	if (!queue)
+		return -ENOMEM;
+	entry->detail = queue;
+	status = context->failed ? context->failed : device->failed;
+	if (!status)
+		queue->handle = clCreateCommandQueue(queue->context, queue->device,
+						     message->properties, &status);
+	gcl_object_made(worker, entry, queue->handle, status);
+	return 0;
+}
+
+void gcl_queue_release(struct gcl_worker *worker, struct gcl_entry *entry)
+{
+	struct gcl_queue *queue = entry->detail;
+
+	(void)worker;
+	if (!queue)
+		return;
+	if (queue->last)
+		clReleaseEvent(queue->last);
+	if (queue->handle)
+		clReleaseCommandQueue(queue->handle);
+	if (queue->context)
+		clReleaseContext(queue->context);
+	gcl_queue_put(queue);
+}
+
+int gcl_handle_queue_flush(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__QueueFlush *message = (const Gcl__QueueFlush *)call->message;
+	const struct gcl_entry *entry = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
+
+	if (!entry)
+		return -EPROTO;
+	if (entry->handle)
+		clFlush(entry->handle);
+	return 0;
+}
+
+/*
+ * What completes when everything posted so far has: the last command of an in-order queue, which
+ * the queue keeps, or a marker, which the caller gives back. NULL: nothing to wait for.
+ */
+static cl_event sync_event(struct gcl_worker *worker, struct gcl_queue *queue)
+{
+	cl_event marker = NULL;
+	cl_int status;
+
+	if (queue->in_order || !queue->handle)
+		return queue->last;
+	status = clEnqueueMarkerWithWaitList(queue->handle, 0, NULL, &marker);
+	if (status)
+		gcl_queue_fail(worker, queue, status, "clEnqueueMarkerWithWaitList");
+	return marker;
+}
+
+int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__QueueSync *message = (const Gcl__QueueSync *)call->message;
+	const struct gcl_entry *entry = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
+	struct gcl_queue *queue;
+	cl_event event;
+	int err;
+
+	if (!entry)
+		return -EPROTO;
+	queue = entry->detail;
+	event = sync_event(worker, queue);
+	if (event)
+		clFlush(queue->handle);
+	err = gcl_completion_await(worker,
+				   &(struct gcl_completion){
+					   .queue = queue,
+					   .sync = call->head->sequence,
+					   .prints = true,
+				   },
+				   event);
+	if (event && !queue->in_order)
+		clReleaseEvent(event);
+	return err;
+}
+
+int gcl_handle_marker(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__Marker *message = (const Gcl__Marker *)call->message;
+	struct gcl_command command;
+	cl_int status = CL_SUCCESS;
+	int err = gcl_command_begin(worker, message->command, &command);
+
+	if (err)
+		return err;
+	if (!command.failed)
+		status = clEnqueueMarkerWithWaitList(command.queue->handle, command.wait_count,
+						     command.waits, &command.event);
+	return gcl_command_end(worker, &command, status, "clEnqueueMarkerWithWaitList");
+}
+
+int gcl_handle_barrier(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__Barrier *message = (const Gcl__Barrier *)call->message;
+	struct gcl_command command;
+	cl_int status = CL_SUCCESS;
+	int err = gcl_command_begin(worker, message->command, &command);
+
+	if (err)
+		return err;
+	if (!command.failed)
+		status = clEnqueueBarrierWithWaitList(command.queue->handle, command.wait_count,
+						      command.waits, &command.event);
+	return gcl_command_end(worker, &command, status, "clEnqueueBarrierWithWaitList");
+}

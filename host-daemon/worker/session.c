@@ -1,0 +1,96 @@
+/*
+ * The session thread: receive, put together, dispatch, until the guest goes or breaks the rules.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "worker.h"
+
+/* Room for a message of several frames that is kept from one to the next. */
+#define PARTS_KEPT (1u << 20)
+
+void gcl_worker_init(struct gcl_worker *worker)
+{
+	memset(worker, 0, sizeof(*worker));
+	gcl_arena_init(&worker->arena);
+	gcl_outbox_init(&worker->outbox);
+}
+
+void gcl_worker_fini(struct gcl_worker *worker)
+{
+	gcl_tables_fini(worker);
+	gcl_completion_pool_fini(&worker->completions);
+	gcl_outbox_fini(&worker->outbox);
+	gcl_arena_fini(&worker->arena);
+	if (worker->welcome)
+		protobuf_c_message_free_unpacked(&worker->welcome->base, NULL);
+	free(worker->parts);
+}
+
+static int parts_append(struct gcl_worker *worker, const void *body, size_t size)
+{
+	size_t wanted = worker->parts_size + size;
+
+	/* The channel has checked that this is the next part of the same message; the sum is
+	 * checked here too, because it is here that memory is taken. */
+	if (wanted > GCL_MESSAGE_MAX)
+		return -EMSGSIZE;
+	if (wanted > worker->parts_room) {
+		size_t room = GCL_MIN(GCL_MAX(2 * wanted, 4 * GCL_FRAME_MAX), GCL_MESSAGE_MAX);
+		uint8_t *parts = realloc(worker->parts, room);
+
+		if (!parts)
+			return -ENOMEM;
+		worker->parts = parts;
+		worker->parts_room = room;
+	}
+	memcpy(worker->parts + worker->parts_size, body, size);
+	worker->parts_size = wanted;
+	return 0;
+}
+
+static int parts_dispatch(struct gcl_worker *worker, const struct gcl_frame *head)
+{
+	int err = gcl_dispatch(worker, head, worker->parts, worker->parts_size);
+
+	worker->parts_size = 0;
+	if (worker->parts_room > PARTS_KEPT) {
+		free(steal_pointer(&worker->parts));
+		worker->parts_room = 0;
+	}
+	return err;
+}
+
+static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
+{
+	size_t size = head->length - sizeof(*head);
+	bool more = head->flags & GCL_FRAME_MORE;
+	int err;
+
+	if (!more && worker->parts_size == 0)
+		return gcl_dispatch(worker, head, worker->body, size);
+	err = parts_append(worker, worker->body, size);
+	if (err || more)
+		return err;
+	return parts_dispatch(worker, head);
+}
+
+int gcl_session_run(struct gcl_worker *worker)
+{
+	struct gcl_channel *channel = worker->channel;
+	struct gcl_frame head;
+	int err;
+
+	for (;;) {
+		gcl_outbox_flush(worker);
+		err = gcl_channel_receive(channel, &head, worker->body, sizeof(worker->body));
+		if (err == 0)
+			err = gcl_channel_wait(channel, false, -1);
+		else if (err > 0)
+			err = frame_take(worker, &head);
+		if (err && err != -ETIMEDOUT)
+			break;
+	}
+	gcl_channel_kill(channel, err);
+	return err == -EPIPE ? 0 : err;
+}
