@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The life of the broker: start, signals, configuration read again, orderly end.
+ */
+#include "broker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+/* How long workers may take to go when the broker stops; then they are killed. */
+#define STOP_SECONDS 2.
+
+/* Descriptors that the broker needs beside those of guests and workers. */
+#define FILES_OWN 64u
+
+/* A waiting guest holds its connection and what it sent; a session one socket. */
+static void files_limit_raise(const struct gcl_config *config)
+{
+	rlim_t wanted = FILES_OWN + config->max_sessions * (2u + GCL_HELLO_FDS) +
+			config->max_greetings * (1u + GCL_HELLO_FDS);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = GCL_MIN(wanted, limit.rlim_max);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < wanted)
+		gcl_log_warn(broker,
+			     "only %ju open files are allowed, max-sessions may need %ju: raise "
+			     "LimitNOFILE in guestcld.service",
+			     (uintmax_t)limit.rlim_cur, (uintmax_t)wanted);
+}
+
+void gcl_broker_announce(struct gcl_broker *broker, const char *trouble)
+{
+	if (broker->stopping)
+		return;
+	if (trouble && !broker->announced) {
+		gcl_notify("READY=1\nSTATUS=Refusing guests: %s", trouble);
+	} else if (!trouble && !broker->serving) {
+		gcl_log_info(broker, "ready: guests are served on %s", broker->config.socket);
+		gcl_notify("READY=1\nSTATUS=Serving guests on %s", broker->config.socket);
+		broker->serving = true;
+	}
+	broker->announced = true;
+}
+
+void gcl_broker_worker_gone(struct gcl_broker *broker)
+{
+	if (broker->stopping && broker->workers.count == 0)
+		ev_break(broker->loop, EVBREAK_ALL);
+}
+
+static void broker_stop(struct gcl_broker *broker, int signal_number)
+{
+	if (broker->stopping)
+		return;
+	broker->stopping = true;
+	gcl_log_info(broker, "stopping on signal %d; sessions: %zu", signal_number,
+		     gcl_workers_sessions(&broker->workers, (uid_t)-1));
+	gcl_notify("STOPPING=1");
+	gcl_listener_close(&broker->listener);
+	gcl_guests_fini(broker, "guestcld is stopping");
+	gcl_workers_end(&broker->workers);
+	ev_timer_start(broker->loop, &broker->deadline);
+	gcl_broker_worker_gone(broker);
+}
+
+static void broker_reload(struct gcl_broker *broker)
+{
+	struct gcl_config config;
+
+	if (gcl_options_config(broker->options, &config) < 0) {
+		gcl_log_error(config, "the settings stay as they were");
+		return;
+	}
+	if (strcmp(config.socket, broker->config.socket) != 0 ||
+	    strcmp(config.socket_group, broker->config.socket_group) != 0 ||
+	    config.socket_mode != broker->config.socket_mode)
+		gcl_log_warn(config, "the socket stays as it was: restart guestcld to change it");
+	memcpy(config.socket, broker->config.socket, sizeof config.socket);
+	memcpy(config.socket_group, broker->config.socket_group, sizeof config.socket_group);
+	config.socket_mode = broker->config.socket_mode;
+	broker->config = config;
+	gcl_log_level_set((enum gcl_log_level)config.log_level);
+	files_limit_raise(&config);
+	gcl_log_info(config, "settings read again; sessions keep theirs");
+	gcl_workers_renew(&broker->workers);
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_signal *watcher, int events)
+{
+	struct gcl_broker *broker = watcher->data;
+
+	(void)loop;
+	(void)events;
+	if (watcher->signum == SIGHUP)
+		broker_reload(broker);
+	else
+		broker_stop(broker, watcher->signum);
+}
+
+/* First for those who don't go, then for those who can't be killed. */
+static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct gcl_broker *broker = timer->data;
+
+	(void)events;
+	gcl_log_warn(broker, "%zu workers are left after %.0f s: %s", broker->workers.count,
+		     STOP_SECONDS, broker->killed ? "left to the system" : "killed");
+	if (broker->killed)
+		ev_break(loop, EVBREAK_ALL);
+	gcl_workers_kill(&broker->workers);
+	broker->killed = true;
+}
+
+static void watchers_init(struct gcl_broker *broker)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+	_Static_assert(GCL_ARRAY_SIZE(numbers) == GCL_ARRAY_SIZE(broker->signals),
+		       "one watcher for each signal");
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(numbers); i++) {
+		ev_signal_init(&broker->signals[i], on_signal, numbers[i]);
+		broker->signals[i].data = broker;
+		ev_signal_start(broker->loop, &broker->signals[i]);
+	}
+	ev_timer_init(&broker->deadline, on_deadline, STOP_SECONDS, STOP_SECONDS);
+	broker->deadline.data = broker;
+}
+
+int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *config)
+{
+	struct gcl_broker broker = {.options = options, .config = *config};
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	files_limit_raise(config);
+	/* The default loop is the one that reaps children. */
+	broker.loop = ev_default_loop(EVFLAG_NOENV);
+	if (!broker.loop) {
+		gcl_log_error(broker, "can't make an event loop: %s", strerror(errno));
+		return -ENOMEM;
+	}
+	gcl_guests_init(&broker.guests);
+	gcl_workers_init(&broker.workers, &broker);
+	watchers_init(&broker);
+	err = gcl_listener_open(&broker.listener, &broker);
+	if (err < 0)
+		return err;
+	if (config->spare_workers)
+		gcl_workers_prepare(&broker.workers, 0.);
+	else
+		gcl_broker_announce(&broker, NULL);
+	ev_run(broker.loop, 0);
+	ev_loop_destroy(broker.loop);
+	gcl_log_info(broker, "stopped");
+	return 0;
+}

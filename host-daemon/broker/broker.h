@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guestcld, the broker: lets guests in and gives each a worker of its own.
+ *
+ * Theory of operation. Everything happens in one thread, on one libev loop. The listener accepts
+ * connections; each becomes a struct gcl_guest whose greeting is read and checked, within a time
+ * limit. A guest that is let in waits for a prepared worker for its user (guest.c asks workers.c),
+ * is passed to it with all its descriptors, and is forgotten: from then on only the worker process
+ * is known, until it exits. A spare worker is prepared some time after that, so that it doesn't
+ * take the CPU from the guest that has just started.
+ *
+ * The broker loads no OpenCL and reads nothing of what a guest sends but the greeting. What fails
+ * here (descriptors, memory, disk) costs the guest at hand a refusal that says so, and never
+ * another guest's session. Nothing is retried without a pause.
+ */
+#ifndef GCL_BROKER_H
+#define GCL_BROKER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "config.h"
+#include "local.h"
+#include "options.h"
+
+struct gcl_broker;
+
+/* One line for a guest and the log. */
+#define GCL_REASON_MAX sizeof(((struct gcl_hello_reply *)0)->text)
+
+/* ------------------------------------------------------------ the socket (socket.c) */
+
+/* A bound and listening socket and its file, which is removed only if it is still ours. */
+struct gcl_socket {
+	int fd;
+	char path[sizeof((struct sockaddr_un *)0)->sun_path];
+	dev_t device;
+	ino_t inode;
+};
+
+/**
+ * gcl_socket_open() - bind and listen as the configuration says.
+ *
+ * A socket file that no one serves is replaced. Return: 0 or -errno; errors are logged.
+ */
+int gcl_socket_open(struct gcl_socket *sock, const struct gcl_config *config);
+
+/** gcl_socket_close() - stop listening and remove the file; may be called twice. */
+void gcl_socket_close(struct gcl_socket *sock);
+
+/* ------------------------------------------------------------ accepting (listener.c) */
+
+struct gcl_listener {
+	struct gcl_broker *broker;
+	struct gcl_socket socket;
+	int reserve; /* a descriptor to give up, so that a guest can be told there are none */
+	bool starved;
+	struct ev_io readable;
+	struct ev_timer pause;
+};
+
+/** gcl_listener_open() - listen and accept. Return: 0 or -errno; errors are logged. */
+int gcl_listener_open(struct gcl_listener *listener, struct gcl_broker *broker);
+void gcl_listener_close(struct gcl_listener *listener);
+
+/** gcl_listener_hold() - accept no more until gcl_listener_resume(). */
+void gcl_listener_hold(struct gcl_listener *listener);
+void gcl_listener_resume(struct gcl_listener *listener);
+
+/* ------------------------------------------------------------ guests (guest.c) */
+
+/* A guest from its connection until it is passed to a worker. */
+struct gcl_guest {
+	struct gcl_list link; /* in greeting or waiting */
+	struct gcl_broker *broker;
+	struct gcl_greeting greeting; /* owns the connection and all descriptors */
+	struct ucred peer;
+	bool waiting; /* greeted and let in */
+	struct ev_io readable;
+	struct ev_timer timeout;
+};
+
+struct gcl_guests {
+	struct gcl_list greeting; /* half-open */
+	size_t greeting_count;
+	struct gcl_list waiting; /* let in, in the order of their turn */
+	size_t waiting_count;
+};
+
+void gcl_guests_init(struct gcl_guests *guests);
+
+/** gcl_guest_accept() - take @conn over and read its greeting when it comes. */
+void gcl_guest_accept(struct gcl_broker *broker, int conn);
+
+/** gcl_guests_serve() - give workers to waiting guests as far as there are any; start others. */
+void gcl_guests_serve(struct gcl_broker *broker);
+
+/** gcl_guests_refuse() - refuse every waiting guest with @reason. */
+void gcl_guests_refuse(struct gcl_broker *broker, enum gcl_hello_status status, const char *reason);
+
+/** gcl_guests_fini() - refuse all guests, half-open ones too. */
+void gcl_guests_fini(struct gcl_broker *broker, const char *reason);
+
+/* ------------------------------------------------------------ worker processes (spawn.c) */
+
+/**
+ * gcl_spawn() - start a worker process for @uid.
+ * @socket: set to the broker's end of the socketpair
+ * @reason: why it failed
+ *
+ * An error of exec comes back over the socket as GCL_HANDOVER_FAILED. Return: 0 or -errno.
+ */
+int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socket, char *reason,
+	      size_t reason_size);
+
+/* ------------------------------------------------------------ workers (workers.c) */
+
+enum gcl_worker_state {
+	GCL_WORKER_STARTING,
+	GCL_WORKER_IDLE,
+	GCL_WORKER_SERVING,
+	GCL_WORKER_ENDING, /* told to go */
+};
+
+struct gcl_worker_process {
+	struct gcl_list link;
+	struct gcl_broker *broker;
+	enum gcl_worker_state state;
+	bool promised; /* starting, and a waiting guest counts on it */
+	pid_t pid;
+	int socket; /* -1 when told to go */
+	uid_t uid;  /* whose cache it uses */
+	uint64_t session;
+	char title[96];	 /* of the guest, for the log */
+	ev_tstamp since; /* of its state */
+	char report[1 + GCL_REASON_MAX];
+	size_t report_size;
+	struct ev_io readable;
+	struct ev_child child;
+	struct ev_timer watchdog;
+};
+
+struct gcl_workers {
+	struct gcl_broker *broker;
+	struct gcl_list list;
+	size_t count;
+	uid_t spare_uid;   /* of the last guest */
+	uint64_t sessions; /* numbers given so far */
+	/* Starts that came to nothing, in a row; the next is not tried before @not_before. */
+	unsigned failures;
+	ev_tstamp not_before;
+	bool hopeless; /* waiting for the next try makes no sense: refuse with @reason */
+	char reason[GCL_REASON_MAX];
+	struct ev_timer tend;
+};
+
+void gcl_workers_init(struct gcl_workers *workers, struct gcl_broker *broker);
+
+/** gcl_workers_idle() - a prepared worker for @uid, or NULL; lends it. */
+struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers, uid_t uid);
+
+/** gcl_worker_serve() - pass the guest to the idle worker. Return: 0 or -errno: try another. */
+int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *guest);
+
+/** gcl_workers_unpromise() - forget which starting workers are counted on. */
+void gcl_workers_unpromise(struct gcl_workers *workers);
+
+/**
+ * gcl_workers_promise() - count on a starting worker for @uid, starting one if need be.
+ *
+ * Return: 0, -EAGAIN when it can't be started just yet (gcl_guests_serve() is called when it can),
+ * or another -errno and @reason: there will be none.
+ */
+int gcl_workers_promise(struct gcl_workers *workers, uid_t uid, char *reason, size_t reason_size);
+
+/** gcl_workers_sessions() - sessions being served, of @uid or (-1) of all. */
+size_t gcl_workers_sessions(const struct gcl_workers *workers, uid_t uid);
+
+/** gcl_workers_owns() - whether the process @pid is one of the workers. */
+bool gcl_workers_owns(const struct gcl_workers *workers, pid_t pid);
+
+/** gcl_workers_renew() - the configuration has changed: replace idle workers, forget failures. */
+void gcl_workers_renew(struct gcl_workers *workers);
+
+/** gcl_workers_prepare() - see to it that spare workers get started, after @delay seconds. */
+void gcl_workers_prepare(struct gcl_workers *workers, ev_tstamp delay);
+
+/** gcl_workers_end() - tell all workers to go, sessions too. */
+void gcl_workers_end(struct gcl_workers *workers);
+
+/** gcl_workers_kill() - SIGKILL for all that are left. */
+void gcl_workers_kill(struct gcl_workers *workers);
+
+/* ------------------------------------------------------------ the broker (broker.c) */
+
+struct gcl_broker {
+	struct ev_loop *loop;
+	const struct gcl_options *options;
+	struct gcl_config config;
+	struct gcl_listener listener;
+	struct gcl_guests guests;
+	struct gcl_workers workers;
+	struct ev_signal signals[3];
+	struct ev_timer deadline;
+	bool announced; /* the service manager has been told that we serve, or refuse */
+	bool serving;	/* a worker has come up */
+	bool stopping;
+	bool killed;
+};
+
+/** gcl_broker_run() - serve until told to stop. Return: 0 or -errno. */
+int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *config);
+
+/** gcl_broker_announce() - a worker came up, or (@trouble) failed to: tell, the first time. */
+void gcl_broker_announce(struct gcl_broker *broker, const char *trouble);
+
+/** gcl_broker_worker_gone() - a worker has been reaped; the last one lets a stopping broker end. */
+void gcl_broker_worker_gone(struct gcl_broker *broker);
+
+/* ------------------------------------------------------------ service manager (notify.c) */
+
+/** gcl_notify() - tell systemd, if it started us: "READY=1", "STATUS=...". Must not block. */
+void gcl_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The table of settings, and values from text.
+ *
+ * Must not: log, read files. Errors go back as text, so that the caller can say where the value
+ * stood. guestcld.conf(5) describes each key; tests/config.c holds page, file and table together.
+ */
+#include "config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "local.h"
+
+static const char *const resident_choices[] = {"auto", "never", NULL};
+static const char *const level_choices[] = {
+	[GCL_LOG_ERROR] = "error", [GCL_LOG_WARN] = "warning", [GCL_LOG_INFO] = "info",
+	[GCL_LOG_DEBUG] = "debug", [GCL_LOG_DEBUG + 1] = NULL,
+};
+
+/* A guest that waits for a worker must hear from us before it gives up by itself. */
+#define START_TIMEOUT_MAX (GCL_HELLO_TIMEOUT_MS - 500)
+
+#define TEXT(key, field, least, value, user, words)                                                \
+	{                                                                                          \
+		.name = (key), .kind = GCL_SETTING_TEXT,                                           \
+		.offset = offsetof(struct gcl_config, field), .min = (least),                      \
+		.max = sizeof(((struct gcl_config *)0)->field), .initial = (value),                \
+		.initial_user = (user), .help = (words)                                            \
+	}
+#define NUMBER(key, type, field, least, most, value, words)                                        \
+	{                                                                                          \
+		.name = (key), .kind = GCL_SETTING_##type,                                         \
+		.offset = offsetof(struct gcl_config, field), .min = (least), .max = (most),       \
+		.initial = (value), .help = (words)                                                \
+	}
+#define CHOICE(key, field, list, value, words)                                                     \
+	{                                                                                          \
+		.name = (key), .kind = GCL_SETTING_CHOICE,                                         \
+		.offset = offsetof(struct gcl_config, field), .choices = (list),                   \
+		.initial = (value), .help = (words)                                                \
+	}
+
+const struct gcl_setting gcl_settings[] = {
+	TEXT("socket", socket, 1, GCL_DEFAULT_SOCKET, NULL, "Unix socket that guests connect to"),
+	{.name = "socket-mode",
+	 .kind = GCL_SETTING_MODE,
+	 .offset = offsetof(struct gcl_config, socket_mode),
+	 .max = 0777,
+	 .initial = "0660",
+	 .initial_user = "0600",
+	 .help = "permissions of the socket: who may use the devices"},
+	TEXT("socket-group", socket_group, 0, "render", "",
+	     "group of the socket; empty: the daemon's own"),
+	TEXT("worker", worker, 1, GUESTCL_LIBEXECDIR "/guestcl-worker", NULL,
+	     "program that serves one guest; GUESTCL_WORKER in the environment is stronger"),
+	TEXT("icd-vendors", icd_vendors, 0, "", NULL,
+	     "OCL_ICD_VENDORS for workers: which OpenCL runtimes they load; empty: as the daemon "
+	     "was given it"),
+	TEXT("cache-dir", cache_dir, 1, "/var/cache/guestcl", "$XDG_CACHE_HOME/guestcl",
+	     "where compiled kernels are kept, in one folder for each user"),
+	CHOICE("resident-buffers", resident_buffers, resident_choices, "auto",
+	       "whether buffers may live in memory that guest and worker share, where the device "
+	       "uses the host's memory"),
+	NUMBER("spare-workers", COUNT, spare_workers, 0, 64, "1",
+	       "workers kept prepared, so that a guest need not wait for one"),
+	NUMBER("start-timeout", DURATION, start_timeout, 100, START_TIMEOUT_MAX, "8s",
+	       "how long a guest waits for a worker before it is refused"),
+	NUMBER("greeting-timeout", DURATION, greeting_timeout, 100, 60000, "2s",
+	       "how long a connection may take to say who it is"),
+	NUMBER("max-sessions", COUNT, max_sessions, 1, 65536, "256", "sessions at one time"),
+	NUMBER("max-sessions-per-user", COUNT, max_sessions_per_user, 1, 65536, "64",
+	       "sessions of one user at one time"),
+	NUMBER("max-greetings", COUNT, max_greetings, 2, 4096, "64",
+	       "connections at one time that have not said who they are; half of them for one "
+	       "user"),
+	NUMBER("worker-open-files", COUNT, worker_open_files, 64, 1048576, "4096",
+	       "files that a worker may have open"),
+	CHOICE("log-level", log_level, level_choices, "info", "least urgent lines that are logged"),
+};
+const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
+
+static void *setting_value(struct gcl_config *config, const struct gcl_setting *setting)
+{
+	return (char *)config + setting->offset;
+}
+
+/* Digits only, as strtoul would also take signs, blanks and trailing words. */
+static bool number_parse(const char *text, unsigned base, unsigned *value, const char **end)
+{
+	uint64_t sum = 0;
+
+	*end = text;
+	while (isdigit((unsigned char)**end) && (unsigned)(**end - '0') < base) {
+		sum = sum * base + (unsigned)(**end - '0');
+		if (sum > UINT32_MAX)
+			return false;
+		(*end)++;
+	}
+	*value = (unsigned)sum;
+	return *end != text;
+}
+
+static bool duration_parse(const char *text, unsigned *ms)
+{
+	static const struct {
+		const char *name;
+		unsigned ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}};
+	unsigned count;
+	const char *unit;
+
+	if (!number_parse(text, 10, &count, &unit))
+		return false;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(units); i++) {
+		if (strcmp(unit, units[i].name) == 0)
+			return !__builtin_mul_overflow(count, units[i].ms, ms);
+	}
+	return false;
+}
+
+static bool choice_parse(const struct gcl_setting *setting, const char *text, unsigned *choice)
+{
+	for (*choice = 0; setting->choices[*choice]; ++*choice) {
+		if (strcmp(text, setting->choices[*choice]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool setting_parse(const struct gcl_setting *setting, const char *text, unsigned *value)
+{
+	const char *end;
+
+	switch (setting->kind) {
+	case GCL_SETTING_CHOICE:
+		return choice_parse(setting, text, value);
+	case GCL_SETTING_DURATION:
+		return duration_parse(text, value) && *value >= setting->min &&
+		       *value <= setting->max;
+	case GCL_SETTING_MODE:
+		return number_parse(text, 8, value, &end) && !*end && *value <= setting->max;
+	default:
+		return number_parse(text, 10, value, &end) && !*end && *value >= setting->min &&
+		       *value <= setting->max;
+	}
+}
+
+void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t size)
+{
+	size_t length = 0;
+
+	switch (setting->kind) {
+	case GCL_SETTING_TEXT:
+		snprintf(text, size, "%s of less than %u bytes",
+			 setting->min ? "text" : "text, or nothing,", setting->max);
+		break;
+	case GCL_SETTING_MODE:
+		snprintf(text, size, "octal, up to %04o", setting->max);
+		break;
+	case GCL_SETTING_DURATION:
+		snprintf(text, size, "%ums to %ums, such as 500ms or 2s", setting->min,
+			 setting->max);
+		break;
+	case GCL_SETTING_COUNT:
+		snprintf(text, size, "%u to %u", setting->min, setting->max);
+		break;
+	case GCL_SETTING_CHOICE:
+		for (size_t i = 0; setting->choices[i] && length < size; i++)
+			length += (size_t)snprintf(text + length, size - length, "%s%s",
+						   i ? " or " : "", setting->choices[i]);
+		break;
+	}
+}
+
+static int setting_set(struct gcl_config *config, const struct gcl_setting *setting,
+		       const char *value, char *error, size_t error_size)
+{
+	unsigned number;
+	char range[128];
+
+	if (setting->kind == GCL_SETTING_TEXT && strlen(value) >= setting->min &&
+	    strlen(value) < setting->max) {
+		memcpy(setting_value(config, setting), value, strlen(value) + 1);
+		return 0;
+	}
+	if (setting->kind != GCL_SETTING_TEXT && setting_parse(setting, value, &number)) {
+		memcpy(setting_value(config, setting), &number, sizeof number);
+		return 0;
+	}
+	gcl_setting_describe(setting, range, sizeof range);
+	snprintf(error, error_size, "%s can't be \"%.40s\": it takes %s", setting->name, value,
+		 range);
+	return -EINVAL;
+}
+
+int gcl_config_set(struct gcl_config *config, const char *key, const char *value, char *error,
+		   size_t error_size)
+{
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		if (strcmp(key, gcl_settings[i].name) == 0)
+			return setting_set(config, &gcl_settings[i], value, error, error_size);
+	}
+	snprintf(error, error_size, "there is no setting \"%.40s\"; guestcld --help lists them",
+		 key);
+	return -ENOENT;
+}
+
+int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error, size_t error_size)
+{
+	const char *equals = strchr(pair, '=');
+	char key[64];
+
+	if (!equals) {
+		snprintf(error, error_size, "\"%.40s\" is not of the form KEY=VALUE", pair);
+		return -EINVAL;
+	}
+	snprintf(key, sizeof key, "%.*s", (int)(equals - pair), pair);
+	return gcl_config_set(config, key, equals + 1, error, error_size);
+}
+
+/* The base directory specification of freedesktop.org: $XDG_CACHE_HOME, else $HOME/.cache. */
+static const char *expand(const char *text, char *buffer, size_t size)
+{
+	static const char variable[] = "$XDG_CACHE_HOME";
+	const char *cache = getenv("XDG_CACHE_HOME");
+	const char *home = getenv("HOME");
+
+	if (strncmp(text, variable, sizeof variable - 1) != 0)
+		return text;
+	text += sizeof variable - 1;
+	if (cache && cache[0] == '/')
+		snprintf(buffer, size, "%s%s", cache, text);
+	else
+		snprintf(buffer, size, "%s/.cache%s", home && home[0] == '/' ? home : "/tmp", text);
+	return buffer;
+}
+
+void gcl_config_init(struct gcl_config *config, bool root)
+{
+	char buffer[PATH_MAX], error[256];
+
+	memset(config, 0, sizeof *config);
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		const struct gcl_setting *setting = &gcl_settings[i];
+		const char *value =
+			!root && setting->initial_user ? setting->initial_user : setting->initial;
+
+		/* A test sets every initial value, so this can't fail. */
+		setting_set(config, setting, expand(value, buffer, sizeof buffer), error,
+			    sizeof error);
+	}
+}
+
+const char *gcl_resident_name(const struct gcl_config *config)
+{
+	return resident_choices[config->resident_buffers];
+}
