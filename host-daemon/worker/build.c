@@ -1,0 +1,360 @@
+/*
+ * Building, compiling, linking, and fetching binaries: on the build pool, each with an answer.
+ *
+ * The session thread checks the message, copies it and takes references into a struct build; from
+ * then on the build needs nothing of the session's tables, and a RELEASE meanwhile is harmless.
+ */
+#include "program.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define ARG_INFO_OPTION "-cl-kernel-arg-info"
+
+struct build {
+	struct gcl_job job;
+	struct gcl_worker *worker;
+	struct gcl_arena arena; /* for everything that is copied, and for the answer */
+	uint64_t request;
+	cl_program program; /* a reference; NULL for a link */
+	cl_context context; /* of a link: a reference */
+	struct gcl_link *link;
+	struct gcl_device_list all;    /* that the answer tells of */
+	struct gcl_device_list chosen; /* that the guest named, may be none */
+	const char *options;
+	cl_uint input_count;
+	cl_program *inputs; /* headers or linked programs: references */
+	const char **names;
+};
+
+static void build_free(struct build *build)
+{
+	if (!build)
+		return;
+	for (cl_uint i = 0; i < build->input_count; i++)
+		clReleaseProgram(build->inputs[i]);
+	if (build->program)
+		clReleaseProgram(build->program);
+	if (build->context)
+		clReleaseContext(build->context);
+	gcl_link_put(build->link);
+	gcl_arena_fini(&build->arena);
+	free(build);
+}
+
+static void build_free_cleanup(struct build **build)
+{
+	build_free(*build);
+}
+
+static void build_drop(struct gcl_job *job)
+{
+	build_free(gcl_container_of(job, struct build, job));
+}
+
+static struct build *build_new(struct gcl_worker *worker, const struct gcl_call *call,
+			       void (*run)(struct gcl_job *job))
+{
+	struct build *build = calloc(1, sizeof *build);
+
+	if (!build)
+		return NULL;
+	gcl_arena_init(&build->arena);
+	build->worker = worker;
+	build->request = call->head->sequence;
+	build->job.run = run;
+	build->job.drop = build_drop;
+	return build;
+}
+
+/* Answer without having called the runtime. */
+static int build_refuse(struct build *build, cl_int status)
+{
+	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
+			 status, NULL);
+	return 0;
+}
+
+/* Hand over to the pool. Return: 0; what goes wrong is answered. */
+static int build_post(struct build **build)
+{
+	int err = gcl_builder_post((*build)->worker, &(*build)->job);
+
+	if (err)
+		return build_refuse(*build, CL_OUT_OF_RESOURCES);
+	*build = NULL;
+	return 0;
+}
+
+static const cl_device_id *build_devices(const struct build *build)
+{
+	return build->chosen.count ? build->chosen.handles : NULL;
+}
+
+/* @entry is the program to build: take a reference and find its devices. */
+static cl_int build_program_get(struct build *build, const struct gcl_entry *entry)
+{
+	if (!entry->handle)
+		return entry->failed;
+	clRetainProgram(entry->handle);
+	build->program = entry->handle;
+	return gcl_devices_of(build->worker, &build->arena, build->program, NULL, &build->all);
+}
+
+/*
+ * With the option that makes the runtime keep the kernels' signatures, which the guest is told. It
+ * goes in front, where no unfinished option can swallow it.
+ */
+static cl_int options_with_arg_info(struct build *build, const char *options)
+{
+	size_t size = strlen(ARG_INFO_OPTION) + strlen(options) + 2;
+	char *copy = gcl_arena_alloc(&build->arena, size);
+
+	if (!copy)
+		return CL_OUT_OF_HOST_MEMORY;
+	if (strstr(options, ARG_INFO_OPTION))
+		snprintf(copy, size, "%s", options);
+	else
+		snprintf(copy, size, ARG_INFO_OPTION "%s%s", *options ? " " : "", options);
+	build->options = copy;
+	return CL_SUCCESS;
+}
+
+static const char *build_string(struct build *build, const char *string)
+{
+	size_t size = strlen(string) + 1;
+	char *copy = gcl_arena_alloc(&build->arena, size);
+
+	return copy ? memcpy(copy, string, size) : NULL;
+}
+
+/* References to the programs that @ids name. Return: 0, -EPROTO, -ENOMEM; *@status of a tombstone.
+ */
+static int build_inputs_get(struct build *build, const uint64_t *ids, size_t count, cl_int *status)
+{
+	if (count > GCL_OBJECTS_MAX)
+		return -EPROTO;
+	build->inputs = gcl_arena_alloc(&build->arena, count * sizeof *build->inputs);
+	if (!build->inputs)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		struct gcl_entry *entry = gcl_program_find(build->worker, ids[i]);
+
+		if (!entry)
+			return -EPROTO;
+		if (!entry->handle) {
+			*status = entry->failed;
+			continue;
+		}
+		clRetainProgram(entry->handle);
+		build->inputs[build->input_count++] = entry->handle;
+	}
+	return 0;
+}
+
+static void build_run(struct gcl_job *job)
+{
+	struct build *build = gcl_container_of(job, struct build, job);
+	cl_int status = clBuildProgram(build->program, build->chosen.count, build_devices(build),
+				       build->options, NULL, NULL);
+
+	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
+			 status, NULL);
+	build_free(build);
+}
+
+int gcl_handle_program_build(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__ProgramBuild *message = (const Gcl__ProgramBuild *)call->message;
+	struct gcl_entry *entry = gcl_program_find(worker, message->program);
+	_cleanup_(build_free_cleanup) struct build *build = build_new(worker, call, build_run);
+	cl_int status;
+	int err;
+
+	if (!entry)
+		return -EPROTO;
+	if (!build)
+		return -ENOMEM;
+	err = gcl_devices_named(worker, &build->arena, message->devices, message->n_devices,
+				&build->chosen);
+	if (err)
+		return err;
+	status = build_program_get(build, entry);
+	if (status == CL_SUCCESS)
+		status = options_with_arg_info(build, message->options);
+	if (status != CL_SUCCESS)
+		return build_refuse(build, status);
+	return build_post(&build);
+}
+
+static void compile_run(struct gcl_job *job)
+{
+	struct build *build = gcl_container_of(job, struct build, job);
+	bool headers = build->input_count;
+	cl_int status =
+		clCompileProgram(build->program, build->chosen.count, build_devices(build),
+				 build->options, build->input_count, headers ? build->inputs : NULL,
+				 headers ? build->names : NULL, NULL, NULL);
+
+	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
+			 status, NULL);
+	build_free(build);
+}
+
+static cl_int header_names_copy(struct build *build, char *const *names, size_t count)
+{
+	build->names = gcl_arena_alloc(&build->arena, count * sizeof *build->names);
+	if (!build->names)
+		return CL_OUT_OF_HOST_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		build->names[i] = build_string(build, names[i]);
+		if (!build->names[i])
+			return CL_OUT_OF_HOST_MEMORY;
+	}
+	return CL_SUCCESS;
+}
+
+int gcl_handle_program_compile(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__ProgramCompile *message = (const Gcl__ProgramCompile *)call->message;
+	struct gcl_entry *entry = gcl_program_find(worker, message->program);
+	_cleanup_(build_free_cleanup) struct build *build = build_new(worker, call, compile_run);
+	cl_int status = CL_SUCCESS;
+	int err;
+
+	if (!entry || message->n_headers != message->n_header_names)
+		return -EPROTO;
+	if (!build)
+		return -ENOMEM;
+	err = gcl_devices_named(worker, &build->arena, message->devices, message->n_devices,
+				&build->chosen);
+	if (!err)
+		err = build_inputs_get(build, message->headers, message->n_headers, &status);
+	if (err)
+		return err;
+	if (status == CL_SUCCESS)
+		status = build_program_get(build, entry);
+	if (status == CL_SUCCESS)
+		status = header_names_copy(build, message->header_names, message->n_header_names);
+	if (status == CL_SUCCESS)
+		status = options_with_arg_info(build, message->options);
+	if (status != CL_SUCCESS)
+		return build_refuse(build, status);
+	return build_post(&build);
+}
+
+static void link_run(struct gcl_job *job)
+{
+	struct build *build = gcl_container_of(job, struct build, job);
+	struct gcl_link *link = build->link;
+	cl_int status = CL_SUCCESS;
+
+	link->handle = clLinkProgram(build->context, build->chosen.count, build_devices(build),
+				     build->options, build->input_count, build->inputs, NULL, NULL,
+				     &status);
+	if (!link->handle && status == CL_SUCCESS)
+		status = CL_OUT_OF_HOST_MEMORY;
+	link->status = status;
+	build->program = link->handle;
+	if (build->program)
+		clRetainProgram(build->program);
+	/* Before the answer, since the guest may use the program as soon as it has that. Pairs with
+	 * gcl_program_find(). */
+	atomic_store_explicit(&link->done, true, memory_order_release);
+	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
+			 status, NULL);
+	build_free(build);
+}
+
+/* Context, devices and the place for the result; inputs are there. */
+static cl_int link_prepare(struct build *build, const struct gcl_entry *context,
+			   const Gcl__ProgramLink *message)
+{
+	if (context->failed)
+		return context->failed;
+	clRetainContext(context->handle);
+	build->context = context->handle;
+	build->options = build_string(build, message->options);
+	build->link = calloc(1, sizeof *build->link);
+	if (!build->options || !build->link)
+		return CL_OUT_OF_HOST_MEMORY;
+	build->link->refs = 1;
+	if (!build->chosen.count)
+		return gcl_devices_of(build->worker, &build->arena, NULL, build->context,
+				      &build->all);
+	build->all = build->chosen;
+	return CL_SUCCESS;
+}
+
+int gcl_handle_program_link(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__ProgramLink *message = (const Gcl__ProgramLink *)call->message;
+	struct gcl_entry *context = gcl_table_find(worker, message->context, GCL_KIND_CONTEXT);
+	_cleanup_(build_free_cleanup) struct build *build = build_new(worker, call, link_run);
+	cl_int status = CL_SUCCESS;
+	struct gcl_entry *entry;
+	struct gcl_link *link;
+	int err;
+
+	if (!context || !message->n_inputs)
+		return -EPROTO;
+	if (!build)
+		return -ENOMEM;
+	err = gcl_devices_named(worker, &build->arena, message->devices, message->n_devices,
+				&build->chosen);
+	if (!err)
+		err = build_inputs_get(build, message->inputs, message->n_inputs, &status);
+	if (err)
+		return err;
+	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
+	if (!entry)
+		return -EPROTO;
+
+	if (status == CL_SUCCESS)
+		status = link_prepare(build, context, message);
+	if (status != CL_SUCCESS) {
+		gcl_object_made(worker, entry, NULL, status);
+		return build_refuse(build, status);
+	}
+	link = build->link;
+	link->refs++;
+	entry->detail = link;
+	err = build_post(&build);
+	if (build) {
+		entry->detail = NULL;
+		gcl_link_put(link);
+		gcl_object_made(worker, entry, NULL, CL_OUT_OF_RESOURCES);
+	}
+	return err;
+}
+
+static void binaries_run(struct gcl_job *job)
+{
+	struct build *build = gcl_container_of(job, struct build, job);
+
+	gcl_binaries_answer(build->worker, &build->arena, build->request, build->program,
+			    &build->all, CL_SUCCESS);
+	build_free(build);
+}
+
+int gcl_handle_program_binaries(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__ProgramBinaries *message = (const Gcl__ProgramBinaries *)call->message;
+	struct gcl_entry *entry = gcl_program_find(worker, message->program);
+	_cleanup_(build_free_cleanup) struct build *build = build_new(worker, call, binaries_run);
+	cl_int status;
+
+	if (!entry)
+		return -EPROTO;
+	if (!build)
+		return -ENOMEM;
+	status = build_program_get(build, entry);
+	if (status == CL_SUCCESS && gcl_builder_post(worker, &build->job))
+		status = CL_OUT_OF_RESOURCES;
+	if (status == CL_SUCCESS)
+		build = NULL;
+	else
+		gcl_binaries_answer(worker, &build->arena, build->request, NULL, &build->all,
+				    status);
+	return 0;
+}

@@ -1,0 +1,162 @@
+/*
+ * Kernel launches: the arguments that have changed, then the ND range.
+ *
+ * This is the path that counts: one lookup and one call for each changed argument, one call for the
+ * launch. An argument that the runtime refuses fails this launch and all later ones until it is set
+ * again, as the guest has no reason to send it twice.
+ */
+#include "range.h"
+
+#include <errno.h>
+
+#define DIMS_MAX 3u
+
+/* A memory object as an argument. NULL is a buffer that isn't there. */
+static int mem_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+		   const Gcl__Argument *arg, cl_int *status)
+{
+	const struct gcl_entry *entry;
+	const struct gcl_mem *mem;
+	cl_mem handle = NULL;
+
+	if (arg->object) {
+		entry = gcl_table_find(worker, arg->object, GCL_KIND_MEM);
+		mem = entry ? entry->detail : NULL;
+		if (!mem)
+			return -EPROTO;
+		if (mem->failed)
+			*status = mem->failed;
+		else if (gcl_mem_is_image(mem) != (arg->kind == GCL_ARG_IMAGE))
+			*status = CL_INVALID_ARG_VALUE;
+		else if (mem->context != kernel->context)
+			*status = CL_INVALID_CONTEXT;
+		handle = mem->handle;
+	} else if (arg->kind == GCL_ARG_IMAGE) {
+		*status = CL_INVALID_ARG_VALUE;
+	}
+	if (*status == CL_SUCCESS)
+		*status = clSetKernelArg(kernel->handle, arg->index, sizeof handle, &handle);
+	return 0;
+}
+
+static int sampler_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+		       const Gcl__Argument *arg, cl_int *status)
+{
+	const struct gcl_entry *entry = gcl_table_find(worker, arg->object, GCL_KIND_SAMPLER);
+	cl_sampler handle;
+
+	if (!entry)
+		return -EPROTO;
+	handle = entry->handle;
+	*status = entry->failed;
+	if (*status == CL_SUCCESS)
+		*status = clSetKernelArg(kernel->handle, arg->index, sizeof handle, &handle);
+	return 0;
+}
+
+static int arg_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+		   const Gcl__Argument *arg, cl_int *status)
+{
+	switch (arg->kind) {
+	case GCL_ARG_VALUE:
+		if (!arg->data.len || arg->data.len > GCL_INLINE_MAX)
+			return -EPROTO;
+		*status = clSetKernelArg(kernel->handle, arg->index, arg->data.len, arg->data.data);
+		return 0;
+	case GCL_ARG_BUFFER:
+	case GCL_ARG_IMAGE:
+		return mem_set(worker, kernel, arg, status);
+	case GCL_ARG_SAMPLER:
+		return sampler_set(worker, kernel, arg, status);
+	case GCL_ARG_LOCAL:
+		if (!arg->local_size)
+			return -EPROTO;
+		*status = clSetKernelArg(kernel->handle, arg->index, arg->local_size, NULL);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static int args_set(struct gcl_worker *worker, struct gcl_kernel *kernel,
+		    const Gcl__Launch *message)
+{
+	for (size_t i = 0; i < message->n_args; i++) {
+		const Gcl__Argument *arg = message->args[i];
+		cl_int status = CL_SUCCESS;
+		struct gcl_kernel_arg *known;
+		int err;
+
+		if (arg->index >= kernel->arg_count)
+			return -EPROTO;
+		known = &kernel->args[arg->index];
+		if (known->kind != arg->kind && known->kind != GCL_ARG_UNKNOWN)
+			return -EPROTO;
+		err = arg_set(worker, kernel, arg, &status);
+		if (err)
+			return err;
+		kernel->refused -= known->refused;
+		known->refused = status != CL_SUCCESS;
+		kernel->refused += known->refused;
+		if (known->refused)
+			kernel->refused_status = status;
+	}
+	return 0;
+}
+
+/* Sizes that a correct guest can send. What the device can do is left to the runtime. */
+static bool range_valid(const Gcl__Launch *message)
+{
+	size_t dims = message->dims;
+
+	if (message->task)
+		return true;
+	if (!dims || dims > DIMS_MAX || message->n_global != dims ||
+	    (message->n_offset && message->n_offset != dims) ||
+	    (message->n_local && message->n_local != dims))
+		return false;
+	for (size_t i = 0; i < message->n_local; i++) {
+		if (!message->local[i])
+			return false;
+	}
+	return true;
+}
+
+_Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes of a message are given to the runtime");
+
+static int launch_enqueue(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+			  const Gcl__Launch *message, struct gcl_command *command)
+{
+	const size_t *offset = message->n_offset ? message->offset : NULL;
+	const size_t *local = message->n_local ? message->local : NULL;
+
+	if (message->task)
+		return GCL_ENQUEUE(worker, command, clEnqueueTask, kernel->handle);
+	return GCL_ENQUEUE(worker, command, clEnqueueNDRangeKernel, kernel->handle, message->dims,
+			   offset, message->global, local);
+}
+
+int gcl_handle_launch(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__Launch *message = (const Gcl__Launch *)call->message;
+	struct gcl_entry *entry = gcl_table_find(worker, message->kernel, GCL_KIND_KERNEL);
+	struct gcl_kernel *kernel = entry ? entry->detail : NULL;
+	struct gcl_command command;
+	int err;
+
+	if (!entry || !range_valid(message))
+		return -EPROTO;
+	err = gcl_command_begin(worker, message->command, &command);
+	if (err)
+		return err;
+	if (!kernel)
+		return gcl_command_end(worker, &command, entry->failed, "clEnqueueNDRangeKernel");
+
+	err = args_set(worker, kernel, message);
+	if (err)
+		return err;
+	if (!command.failed && kernel->refused)
+		command.failed = kernel->refused_status;
+	command.prints = worker->may_print;
+	return launch_enqueue(worker, kernel, message, &command);
+}

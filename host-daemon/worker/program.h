@@ -1,0 +1,111 @@
+/*
+ * What the files about programs share: program.c, build.c, builder.c, build-answer.c, signature.c.
+ */
+#ifndef GCL_PROGRAM_H
+#define GCL_PROGRAM_H
+
+#include "worker.h"
+
+/*
+ * The result of clLinkProgram on its way from the build pool to the session thread, which alone may
+ * touch the entry: detail of a GCL_KIND_PROGRAM entry until it is first used. Freed by whoever
+ * drops it last.
+ */
+struct gcl_link {
+	_Atomic unsigned refs; /* the entry, the build */
+	_Atomic bool done;     /* released after the rest was written, acquired before it is read */
+	cl_program handle;     /* owned until the entry takes it over */
+	cl_int status;	       /* when there is no handle */
+};
+
+void gcl_link_put(struct gcl_link *link); /* accepts NULL */
+
+/** gcl_program_find() - the entry for @id, tombstones included; NULL when there is none or the
+ * guest did not wait for the answer to PROGRAM_LINK (-EPROTO). */
+struct gcl_entry *gcl_program_find(struct gcl_worker *worker, uint64_t id);
+
+/** The devices of a program or context, with the guest's ids (0 where it has released its own). */
+struct gcl_device_list {
+	cl_uint count;
+	cl_device_id *handles;
+	uint64_t *ids;
+};
+
+/** gcl_devices_of() - all devices of @program, or, when that is NULL, of @context. Memory from
+ * @arena. Return: CL_SUCCESS or what the runtime said. */
+cl_int gcl_devices_of(struct gcl_worker *worker, struct gcl_arena *arena, cl_program program,
+		      cl_context context, struct gcl_device_list *list);
+
+/** gcl_devices_named() - the devices that a message names; an empty list for none. Return: 0,
+ * -EPROTO, -ENOMEM. */
+int gcl_devices_named(struct gcl_worker *worker, struct gcl_arena *arena, const uint64_t *ids,
+		      size_t count, struct gcl_device_list *list);
+
+/* ------------------------------------------------------------ builder.c */
+
+/* A piece of work for the pool; lies inside its owner. */
+struct gcl_job {
+	struct gcl_list link;
+	void (*run)(struct gcl_job *job);  /* on a thread of the pool; frees the job */
+	void (*drop)(struct gcl_job *job); /* instead of run, when the session ends first */
+};
+
+/** gcl_builder_post() - have @job run. Return: 0 and it is the pool's, or -EAGAIN, -ENOMEM. */
+int gcl_builder_post(struct gcl_worker *worker, struct gcl_job *job);
+
+/* ------------------------------------------------------------ build-answer.c */
+
+/**
+ * gcl_build_answer() - collect what the guest needs to know of a program, and send it.
+ * @arena: for the message; must have no limit of a message's
+ * @request: sequence of the message that is answered
+ * @program: NULL when there is none
+ * @status: what the runtime's call returned
+ * @binary_status: for each of @devices, or NULL
+ *
+ * From any thread. Kernels are described when @program is executable on some device.
+ */
+void gcl_build_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64_t request,
+		      cl_program program, const struct gcl_device_list *devices, cl_int status,
+		      const cl_int *binary_status);
+
+/** gcl_binaries_answer() - collect and send a program's binaries; may compile, so it is for the
+ * pool. */
+void gcl_binaries_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64_t request,
+			 cl_program program, const struct gcl_device_list *devices, cl_int status);
+
+/* ------------------------------------------------------------ signature.c */
+
+/** gcl_arg_kind() - what argument @index of @kernel is, GCL_ARG_UNKNOWN when the runtime doesn't
+ * say. */
+enum gcl_arg_kind gcl_arg_kind(cl_kernel kernel, cl_uint index);
+
+/** gcl_arg_describe() - everything the guest is told of an argument; strings from @arena. */
+void gcl_arg_describe(struct gcl_arena *arena, cl_kernel kernel, cl_uint index, Gcl__ArgInfo *info);
+
+/** gcl_type_size() - bytes of an argument of a built-in OpenCL C type, 0 for other types. */
+size_t gcl_type_size(const char *name);
+
+/**
+ * GCL_INFO_BYTES() - a value of a clGet*Info call, in @arena and with a NUL behind it.
+ * @length: set to its size in bytes
+ *
+ * The function's arguments up to param_name follow its name. NULL when the runtime gives none.
+ */
+#define GCL_INFO_BYTES(arena, length, function, ...)                                               \
+	({                                                                                         \
+		char *bytes_ = NULL;                                                               \
+                                                                                                   \
+		*(length) = 0;                                                                     \
+		if (function(__VA_ARGS__, 0, NULL, (length)) == CL_SUCCESS)                        \
+			bytes_ = gcl_arena_alloc(arena, *(length) + 1);                            \
+		if (bytes_ && function(__VA_ARGS__, *(length), bytes_, NULL) != CL_SUCCESS)        \
+			bytes_ = NULL;                                                             \
+		if (bytes_)                                                                        \
+			bytes_[*(length)] = '\0';                                                  \
+		else                                                                               \
+			*(length) = 0;                                                             \
+		bytes_;                                                                            \
+	})
+
+#endif
