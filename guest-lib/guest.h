@@ -29,7 +29,7 @@
 #define REFUSE_IF(condition, error)                                                                \
 	do {                                                                                       \
 		if (__builtin_expect(!!(condition), 0)) {                                          \
-			gcl_log_debug(call, "%s: " #error " because " #condition, __func__);       \
+			gcl_log_debug(call, "%s: %s because %s", __func__, #error, #condition);    \
 			return (error);                                                            \
 		}                                                                                  \
 	} while (0)
@@ -38,7 +38,7 @@
 #define REFUSE_NULL_IF(condition, error)                                                           \
 	do {                                                                                       \
 		if (__builtin_expect(!!(condition), 0)) {                                          \
-			gcl_log_debug(call, "%s: " #error " because " #condition, __func__);       \
+			gcl_log_debug(call, "%s: %s because %s", __func__, #error, #condition);    \
 			if (errcode_ret)                                                           \
 				*errcode_ret = (error);                                            \
 			return NULL;                                                               \
@@ -107,6 +107,9 @@ struct _cl_command_queue {
 	_Atomic uint64_t done;	 /* all commands up to this sequence are done */
 	_Atomic cl_int failed;	 /* first failure since the last clFinish; 0: none */
 	_Atomic bool unflushed;	 /* commands posted since the last flush */
+	bool failure_told;	 /* QUEUE_FAILED came since the last QUEUE_DONE; handlers only */
+	_Atomic cl_ulong here;	 /* profiling: when the command done in the guest began */
+	_Atomic cl_ulong ended;	 /* profiling: the latest end of a command */
 };
 
 struct gcl_mapping {
@@ -175,16 +178,25 @@ struct gcl_program_device {
 	bool executable;
 };
 
+enum gcl_program_origin {
+	GCL_PROGRAM_SOURCE,
+	GCL_PROGRAM_BINARY,
+	GCL_PROGRAM_BUILT_IN,
+	GCL_PROGRAM_LINKED
+};
+
 struct _cl_program {
 	struct gcl_object base;
+	enum gcl_program_origin origin;
 	cl_context context;
 	cl_uint device_count;
 	cl_device_id *devices;
 	struct gcl_program_device *per_device;
-	char *source;		 /* NULL: not from source */
-	size_t source_size;	 /* with the final NUL */
-	pthread_mutex_t lock;	 /* all below, and per_device */
-	struct gcl_build *build; /* NULL before the first success */
+	char *source;		       /* NULL: not from source */
+	size_t source_size;	       /* with the final NUL */
+	pthread_mutex_t lock;	       /* all below, and per_device */
+	struct gcl_build *build;       /* NULL before the first success */
+	Gcl__BinariesAnswer *binaries; /* as last fetched since the last build, or NULL */
 	bool building;
 	_Atomic uint32_t kernels; /* attached */
 };
@@ -202,6 +214,7 @@ struct _cl_kernel {
 	cl_program program;
 	struct gcl_build *build;
 	const Gcl__KernelInfo *info; /* in build */
+	_Atomic uint64_t *probes;    /* in build, an entry for each argument */
 	pthread_mutex_t lock;	     /* dirty arguments against concurrent launches */
 	cl_uint arg_count;
 	_Atomic bool dirty; /* some argument is */
@@ -212,7 +225,9 @@ struct _cl_kernel {
 
 struct gcl_event_callback {
 	struct gcl_list link;
-	cl_int status; /* that it waits for */
+	cl_event event; /* holds a reference */
+	cl_int status;	/* that it waits for */
+	cl_int reached; /* that it is told */
 	void(CL_CALLBACK *fn)(cl_event event, cl_int status, void *data);
 	void *data;
 };
@@ -229,9 +244,9 @@ struct _cl_event {
 	cl_context context;
 	cl_command_queue queue; /* NULL: user event; holds a reference */
 	cl_command_type type;
-	_Atomic cl_int status; /* CL_QUEUED ... CL_COMPLETE, or negative */
-	bool on_host;	       /* the host knows its id */
-	uint64_t sequence;     /* of the command's message */
+	_Atomic cl_int status;	   /* CL_QUEUED ... CL_COMPLETE, or negative */
+	_Atomic bool on_host;	   /* the host knows its id */
+	_Atomic uint64_t sequence; /* of the command's message */
 	cl_ulong queued, submitted, started, ended;
 	pthread_mutex_t lock; /* callbacks against completion */
 	struct gcl_list callbacks;
@@ -283,16 +298,17 @@ void gcl_program_put(cl_program program);
 
 /* ------------------------------------------------------------ queue.c: enqueueing */
 
-/**
- * A command under construction. Use:
+/*
+ * A command under construction. Use, after the checks that come first in the specification:
  *
  *	struct gcl_enqueue enqueue;
- *	TRY(gcl_enqueue_check(queue, num_events, wait_list));		after the checks that come
- *first in the specification TRY(gcl_enqueue_begin(&enqueue, queue, type, n, list, event != NULL ||
- *needed));	queue->lock is held from here on message.command = &enqueue.command; return
- *gcl_enqueue_post(&enqueue, GCL_LAUNCH, &message.base, payload, size, event);	releases the lock
  *
- * or gcl_enqueue_abort() when something in between fails.
+ *	TRY(gcl_waits_check(queue->context, count, list));
+ *	TRY(gcl_enqueue_begin(&enqueue, queue, type, count, list, event || needed));
+ *	message.command = &enqueue.command;
+ *	return gcl_enqueue_post(&enqueue, GCL_LAUNCH, &message.base, offset, size, event);
+ *
+ * queue->lock is held from a successful begin to post, or to abort when something in between fails.
  */
 struct gcl_enqueue {
 	Gcl__Command command;
@@ -309,17 +325,32 @@ cl_int gcl_waits_check(cl_context context, cl_uint count, const cl_event *list);
  */
 bool gcl_waits_done(cl_uint count, const cl_event *list);
 
+/**
+ * gcl_enqueue_begin() - start a command of a valid queue with a checked wait list.
+ * @enqueue: filled; must stay where it is until post or abort
+ * @want_event: make an event; the caller may hang a completion on @enqueue->made
+ *
+ * Return: CL_SUCCESS with queue->lock held, CL_DEVICE_NOT_AVAILABLE, CL_OUT_OF_HOST_MEMORY, or why
+ * the host could not make the queue.
+ */
 cl_int gcl_enqueue_begin(struct gcl_enqueue *enqueue, cl_command_queue queue, cl_command_type type,
 			 cl_uint count, const cl_event *list, bool want_event);
 
-/** gcl_enqueue_post() - post the command. *@event (if not NULL) gets a reference of its own. Events
- * of failed posts are freed. */
+/**
+ * gcl_enqueue_post() - post the command and release queue->lock.
+ * @event: takes the event that begin made; NULL: it is put (a completion keeps it alive until done)
+ *
+ * When it fails there is no event, and the completion has run with the error.
+ */
 cl_int gcl_enqueue_post(struct gcl_enqueue *enqueue, enum gcl_message number,
 			ProtobufCMessage *message, uint64_t payload_offset, uint64_t payload_size,
 			cl_event *event);
+
+/** gcl_enqueue_abort() - instead of post: free the event and release queue->lock. A completion runs
+ * with CL_OUT_OF_RESOURCES. */
 void gcl_enqueue_abort(struct gcl_enqueue *enqueue);
 
-/** gcl_enqueue_simple() - begin and post MARKER or BARRIER messages. */
+/** gcl_enqueue_simple() - MARKER or BARRIER, from begin to post. */
 cl_int gcl_enqueue_simple(cl_command_queue queue, enum gcl_message number, cl_command_type type,
 			  cl_uint count, const cl_event *list, cl_event *event);
 
