@@ -53,6 +53,11 @@ int gcl_local_fd(int fd);
 /** gcl_local_heap_map() - map a heap memfd the way both sides do. Return: NULL and errno. */
 void *gcl_local_heap_map(int fd, uint64_t size);
 
+/** gcl_local_connect_within() - gcl_local_connect() with a timeout for connecting and one for the
+ * answer. */
+int gcl_local_connect_within(const char *path, int timeout_ms, struct gcl_channel **out,
+			     char *reason, size_t reason_size);
+
 /**
  * gcl_local_create() - a channel over mapped memory.
  * @guest: which side this is

@@ -1,7 +1,7 @@
 /*
  * The guest's way to a local channel: make the memory, find the daemon, greet it.
  *
- * Must not: block longer than GCL_HELLO_TIMEOUT_MS, raise a signal in the program, use descriptors
+ * Must not: block longer than the timeout, raise a signal in the program, use descriptors
  * 0 to 2 (a program may have closed them and will open them for itself), print anything: what went
  * wrong is one line for the caller.
  */
@@ -164,13 +164,15 @@ static void connect_reason(const char *path, int err, char *reason, size_t size)
 	}
 }
 
-static int daemon_connect(const char *path)
+static int daemon_connect(const char *path, int timeout_ms)
 {
-	struct timeval timeout = {.tv_sec = GCL_HELLO_TIMEOUT_MS / 1000};
+	struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	_cleanup_close_ int fd = -1;
 	int n;
 
+	if (!*path)
+		return -ENOENT;
 	if (strlen(path) >= sizeof address.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path));
@@ -194,9 +196,9 @@ static int64_t now_ms(void)
 }
 
 /* Waits for the whole reply. Return: 0, -ETIMEDOUT, -EPIPE when the daemon hung up, -errno. */
-static int reply_read(int conn, struct gcl_hello_reply *reply)
+static int reply_read(int conn, struct gcl_hello_reply *reply, int timeout_ms)
 {
-	int64_t end = now_ms() + GCL_HELLO_TIMEOUT_MS;
+	int64_t end = now_ms() + timeout_ms;
 	struct pollfd in = {.fd = conn, .events = POLLIN};
 	size_t got = 0;
 
@@ -222,14 +224,15 @@ static int reply_read(int conn, struct gcl_hello_reply *reply)
 }
 
 /* Sends the greeting and reads the answer. Return: 0, or -errno and @reason. */
-static int daemon_greet(const char *path, struct attempt *attempt, char *reason, size_t size)
+static int daemon_greet(const char *path, int timeout_ms, struct attempt *attempt, char *reason,
+			size_t size)
 {
 	struct gcl_hello_reply reply = {0};
 	int err = gcl_greeting_send(&attempt->greeting, attempt->greeting.conn);
 
 	/* A daemon that refuses may have answered and hung up before it read the greeting. */
 	if (!err || err == -EPIPE)
-		err = reply_read(attempt->greeting.conn, &reply);
+		err = reply_read(attempt->greeting.conn, &reply, timeout_ms);
 	if (err == -EPIPE) {
 		snprintf(reason, size, "the daemon at %s hung up: its log says why", path);
 		return -ECONNREFUSED;
@@ -251,13 +254,14 @@ static int daemon_greet(const char *path, struct attempt *attempt, char *reason,
 	return 0;
 }
 
-int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, size_t reason_size)
+int gcl_local_connect_within(const char *path, int timeout_ms, struct gcl_channel **out,
+			     char *reason, size_t reason_size)
 {
 	_cleanup_(attempt_fini) struct attempt attempt = {0};
 	int err;
 
 	gcl_greeting_init(&attempt.greeting);
-	err = daemon_connect(path);
+	err = daemon_connect(path, timeout_ms);
 	if (err < 0) {
 		connect_reason(path, err, reason, reason_size);
 		return err;
@@ -271,7 +275,7 @@ int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, 
 			 strerror(-err));
 		return err;
 	}
-	err = daemon_greet(path, &attempt, reason, reason_size);
+	err = daemon_greet(path, timeout_ms, &attempt, reason, reason_size);
 	if (err)
 		return err;
 	err = gcl_local_create(true, &attempt.greeting, attempt.rings, attempt.heap, out);
@@ -282,4 +286,9 @@ int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, 
 	attempt.rings = NULL;
 	attempt.heap = NULL;
 	return 0;
+}
+
+int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, size_t reason_size)
+{
+	return gcl_local_connect_within(path, GCL_HELLO_TIMEOUT_MS, out, reason, reason_size);
 }

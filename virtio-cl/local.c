@@ -27,6 +27,7 @@
 #include "base/log.h"
 
 #define LOOK_INTERVAL_MS 100
+#define LOOKS_PER_CLOCK	 16
 #define YIELD_LONG_NS	 20000 /* a yield that takes longer let somebody else work */
 #define WAKEUP_NS	 50000 /* what sleeping and being woken costs */
 
@@ -108,9 +109,13 @@ static int local_receive(struct gcl_channel *channel, struct gcl_frame *head, vo
 	return n;
 }
 
-static bool end_ready(struct gcl_local_end *end, bool producer)
+/* Is there an end to waiting, other than the peer's? */
+static bool end_ready(struct gcl_local *local, bool producer)
 {
-	return producer ? gcl_ring_writable(&end->ring) : gcl_ring_readable(&end->ring);
+	if (producer)
+		return gcl_ring_writable(&local->out.ring);
+	return gcl_ring_readable(&local->in.ring) ||
+	       atomic_load_explicit(&local->interrupted, memory_order_acquire);
 }
 
 static void cpu_relax(void)
@@ -122,15 +127,16 @@ static void cpu_relax(void)
 #endif
 }
 
-/* Looks until @end is ready, for end->spin_ns from @start at most. */
-static bool end_spin(struct gcl_local_end *end, bool producer, int64_t start)
+/* Looks until there is something, from @start for as long as @end allows at most. */
+static bool end_spin(struct gcl_local *local, struct gcl_local_end *end, bool producer,
+		     int64_t start)
 {
 	int64_t now = start;
 	int64_t before;
 
 	while (now - start < end->pause_ns) {
-		for (unsigned i = 0; i < 16; i++) {
-			if (end_ready(end, producer))
+		for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
+			if (end_ready(local, producer))
 				return true;
 			cpu_relax();
 		}
@@ -139,7 +145,7 @@ static bool end_spin(struct gcl_local_end *end, bool producer, int64_t start)
 	while (now - start < end->spin_ns) {
 		before = now;
 		sched_yield();
-		if (end_ready(end, producer))
+		if (end_ready(local, producer))
 			return true;
 		now = clock_ns(CLOCK_MONOTONIC);
 		if (now - before > YIELD_LONG_NS)
@@ -177,30 +183,34 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 	struct gcl_local *local = local_of(channel);
 	struct gcl_local_end *end = producer ? &local->out : &local->in;
 	int64_t start, passed_ms;
-	bool ready;
+	bool ready = end_ready(local, producer);
 
-	if (end_ready(end, producer))
-		return 0;
-	if (timeout_ms == 0 && !peer_gone_look(local, end))
+	if (!ready && timeout_ms == 0 && !peer_gone_look(local, end))
 		return -ETIMEDOUT;
-	start = clock_ns(CLOCK_MONOTONIC);
-	ready = end_spin(end, producer, start);
-	while (!ready && !gcl_channel_dead(channel) && !peer_gone(local)) {
-		if (!producer && atomic_exchange(&local->interrupted, false))
-			return 0;
-		passed_ms = (clock_ns(CLOCK_MONOTONIC) - start) / 1000000;
-		if (timeout_ms >= 0 && passed_ms >= timeout_ms)
-			return -ETIMEDOUT;
-		end_sleep(local, end, producer, timeout_ms < 0 ? -1 : timeout_ms - (int)passed_ms);
-		ready = end_ready(end, producer);
+	if (!ready && !peer_gone(local)) {
+		start = clock_ns(CLOCK_MONOTONIC);
+		ready = end_spin(local, end, producer, start);
+		while (!ready && !gcl_channel_dead(channel) && !peer_gone(local)) {
+			passed_ms = (clock_ns(CLOCK_MONOTONIC) - start) / 1000000;
+			if (timeout_ms >= 0 && passed_ms >= timeout_ms)
+				return -ETIMEDOUT;
+			end_sleep(local, end, producer,
+				  timeout_ms < 0 ? -1 : timeout_ms - (int)passed_ms);
+			ready = end_ready(local, producer);
+		}
+		end_adapt(end, clock_ns(CLOCK_MONOTONIC) - start);
 	}
-	end_adapt(end, clock_ns(CLOCK_MONOTONIC) - start);
+	/* Whoever returns from here looks at everything, so an interrupt has served its purpose. */
+	if (!producer && atomic_load_explicit(&local->interrupted, memory_order_relaxed))
+		atomic_exchange(&local->interrupted, false);
 	if (gcl_channel_dead(channel))
 		return -EPIPE;
-	/* Frames that came before the end are still there to read; room is of no use any more. */
-	if (peer_gone(local) && (producer || !end_ready(end, producer)))
-		return -EPIPE;
-	return 0;
+	if (!peer_gone(local) || (!producer && gcl_ring_readable(&local->in.ring)))
+		return 0;
+	/* All that came before the end has been read. A writer leaves that to the reader to say. */
+	if (!producer)
+		gcl_channel_kill(channel, -EPIPE);
+	return -EPIPE;
 }
 
 static int local_heap_grow(struct gcl_channel *channel, uint64_t size)
@@ -228,7 +238,7 @@ static void local_interrupt(struct gcl_channel *channel)
 	struct gcl_local *local = local_of(channel);
 	uint64_t one = 1;
 
-	atomic_store(&local->interrupted, true);
+	atomic_store_explicit(&local->interrupted, true, memory_order_release);
 	if (write(local->own_bell, &one, sizeof one) < 0 && errno != EAGAIN)
 		gcl_log_error(ring, "cannot ring the own bell: errno %d", errno);
 }

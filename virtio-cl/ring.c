@@ -141,6 +141,18 @@ static uint32_t record_find(struct gcl_ring *ring)
 	return length;
 }
 
+/*
+ * The producer is woken when half the ring is free, not for each frame: as long as it sleeps with
+ * more in the ring, there is a frame left whose receipt comes here again.
+ */
+static bool producer_wake(struct gcl_ring *ring)
+{
+	/* If head is bad, the next look at it says so. */
+	if (head_update(ring, memory_order_acquire) && ring->seen - ring->own > ring->size / 2)
+		return false;
+	return atomic_exchange_explicit(&ring->shared->producer_sleeps, 0, memory_order_relaxed);
+}
+
 int gcl_ring_receive(struct gcl_ring *ring, struct gcl_frame *head, void *body, size_t body_max,
 		     bool *wake)
 {
@@ -165,12 +177,10 @@ int gcl_ring_receive(struct gcl_ring *ring, struct gcl_frame *head, void *body, 
 	head->length = length; /* the one that was checked */
 	ring->own += record_size(body_size);
 
-	/* Pairs with the producer's gcl_ring_sleep_begin(). It is woken when half the ring is free,
-	 * not for each frame: as long as it sleeps there is a frame left whose end passes here. */
+	/* Pairs with the producer's gcl_ring_sleep_begin(). */
 	atomic_store_explicit(&shared->tail, ring->own, memory_order_seq_cst);
-	if (atomic_load_explicit(&shared->producer_sleeps, memory_order_seq_cst) &&
-	    ring->seen - ring->own <= ring->size / 2)
-		*wake = atomic_exchange_explicit(&shared->producer_sleeps, 0, memory_order_relaxed);
+	if (atomic_load_explicit(&shared->producer_sleeps, memory_order_seq_cst))
+		*wake = producer_wake(ring);
 	return 1;
 }
 
