@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define TRANSCRIPT_CHECKS_MAX 4096
-#define TRANSCRIPT_NAME_MAX   160
+#define TRANSCRIPT_TEXTS_MAX  16384
 #define INFO_VALUE_MAX	      16384
 
 _Thread_local cl_int call_err;
@@ -24,6 +24,9 @@ static struct {
 	unsigned count;
 	unsigned wrong;
 	bool repeated;
+	/* What named() gave out. */
+	char *texts[TRANSCRIPT_TEXTS_MAX];
+	unsigned texts_count;
 } transcript;
 
 static const struct {
@@ -98,14 +101,14 @@ static const struct {
 
 const char *named(const char *format, ...)
 {
-	static _Thread_local char names[4][TRANSCRIPT_NAME_MAX];
-	static _Thread_local unsigned next;
-	char *name = names[next++ % ARRAY_SIZE(names)];
+	char *name = NULL;
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(name, TRANSCRIPT_NAME_MAX, format, args);
+	if (vasprintf(&name, format, args) < 0 || transcript.texts_count == TRANSCRIPT_TEXTS_MAX)
+		abort();
 	va_end(args);
+	transcript.texts[transcript.texts_count++] = name;
 	return name;
 }
 
@@ -138,6 +141,8 @@ int transcript_end(void)
 	printf("end: %u checks, %u with wrong arguments\n", transcript.count, transcript.wrong);
 	for (unsigned i = 0; i < transcript.count; i++)
 		free(transcript.names[i]);
+	for (unsigned i = 0; i < transcript.texts_count; i++)
+		free(transcript.texts[i]);
 	return transcript.repeated ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -48,7 +48,7 @@ void transcript_begin(const char *noun);
 /* Prints the last line. Returns the program's exit status: 1 if a name was printed twice. */
 int transcript_end(void);
 
-/* Formats a check's name into one of a few buffers of the calling thread. */
+/* Formats a check's name, or any text; what is returned lives until transcript_end(). */
 const char *named(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Returns the name of an error code, or of an event's status, which `status_name` accepts too. */
