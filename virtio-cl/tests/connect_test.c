@@ -258,8 +258,7 @@ static void with_limits(const char *path)
 	const struct rlimit file_size = {1ull << 30, 1ull << 30};
 	struct gcl_channel *channel;
 
-	/* Thread and address checkers need more address space than that. */
-	if (!getenv("GUESTCL_TEST_NO_RLIMIT_AS"))
+	if (!TEST_SANITIZED)
 		setrlimit(RLIMIT_AS, &address_space);
 	setrlimit(RLIMIT_FSIZE, &file_size);
 	connect_or_exit(path, &channel);
