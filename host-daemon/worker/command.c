@@ -25,7 +25,8 @@ static int waits_find(struct gcl_worker *worker, const Gcl__Command *message,
 
 		if (!entry)
 			return -EPROTO;
-		if (!entry->handle)
+		/* What waits for an event that has failed already hangs in some runtimes. */
+		if (!entry->handle || entry->failed || gcl_event_failed(entry->handle))
 			command->failed = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
 		waits[i] = entry->handle;
 	}
@@ -97,19 +98,19 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	if (status != CL_SUCCESS || !command->event)
 		return command_fail(worker, command, status < 0 ? status : CL_OUT_OF_RESOURCES,
 				    what);
-	if (!entry && !queue->in_order) {
-		clReleaseEvent(command->event);
-		return 0;
-	}
 	if (queue->in_order) {
 		if (queue->last)
 			clReleaseEvent(queue->last);
 		queue->last = command->event;
-		if (entry)
-			clRetainEvent(command->event);
+	} else if (!entry) {
+		clReleaseEvent(command->event);
 	}
 	if (!entry)
 		return 0;
+	/* One reference for the entry, one for the completion, one for the queue. */
+	clRetainEvent(command->event);
+	if (queue->in_order)
+		clRetainEvent(command->event);
 	entry->handle = command->event;
 	return gcl_completion_await(worker,
 				    &(struct gcl_completion){

@@ -3,26 +3,18 @@
  *
  * Callbacks run on the runtime's threads, or inside clSetEventCallback when the command is done
  * already. Must not: touch tables or the arena, call the runtime with queue.lock held, wait.
+ *
+ * A runtime may forget the callback when a command fails because another did (PoCL 3.1). So the
+ * session thread looks after the commands under way when it knows of a failure, and now and then
+ * when it has nothing to do. Events are kept alive until it has seen that they are done: PoCL 3.1
+ * touches failed events after having let them go.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "worker.h"
 
-static struct gcl_completion *completion_get(struct gcl_completion_pool *pool)
-{
-	struct gcl_completion *completion;
-
-	/* One thread takes, and takes all: no ABA. */
-	if (!pool->own)
-		pool->own = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
-	completion = pool->own;
-	if (!completion)
-		return malloc(sizeof(*completion));
-	pool->own = completion->next_free;
-	return completion;
-}
-
+/* A completion that needs no callback any more; the session thread will release its event. */
 static void completion_put(struct gcl_completion *completion)
 {
 	struct gcl_completion_pool *pool = &completion->worker->completions;
@@ -34,21 +26,51 @@ static void completion_put(struct gcl_completion *completion)
 		;
 }
 
-static void completions_free(struct gcl_completion *completion)
+void gcl_completions_reap(struct gcl_worker *worker)
 {
+	struct gcl_completion_pool *pool = &worker->completions;
+	struct gcl_completion *completion;
+
+	if (!atomic_load_explicit(&pool->returned, memory_order_relaxed))
+		return;
+	/* One thread takes, and takes all: no ABA. */
+	completion = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
 	while (completion) {
 		struct gcl_completion *next = completion->next_free;
 
-		free(completion);
+		if (completion->event)
+			clReleaseEvent(completion->event);
+		completion->next_free = pool->own;
+		pool->own = completion;
 		completion = next;
 	}
 }
 
-void gcl_completion_pool_fini(struct gcl_completion_pool *pool)
+static struct gcl_completion *completion_get(struct gcl_worker *worker)
 {
-	completions_free(pool->own);
-	completions_free(atomic_exchange(&pool->returned, NULL));
-	pool->own = NULL;
+	struct gcl_completion_pool *pool = &worker->completions;
+	struct gcl_completion *completion;
+
+	if (!pool->own)
+		gcl_completions_reap(worker);
+	completion = pool->own;
+	if (!completion)
+		return malloc(sizeof(*completion));
+	pool->own = completion->next_free;
+	return completion;
+}
+
+void gcl_completions_fini(struct gcl_worker *worker)
+{
+	struct gcl_completion_pool *pool = &worker->completions;
+
+	gcl_completions_reap(worker);
+	while (pool->own) {
+		struct gcl_completion *completion = pool->own;
+
+		pool->own = completion->next_free;
+		free(completion);
+	}
 }
 
 static void event_done_send(const struct gcl_completion *completion)
@@ -66,7 +88,7 @@ static void event_done_send(const struct gcl_completion *completion)
 		 filled ? completion->payload_offset : 0, filled ? completion->payload_size : 0);
 }
 
-static void queue_done_send(const struct gcl_completion *completion)
+static void queue_done_send_locked(const struct gcl_completion *completion)
 {
 	Gcl__QueueDone done = GCL__QUEUE_DONE__INIT;
 	struct gcl_queue *queue = completion->queue;
@@ -78,16 +100,24 @@ static void queue_done_send(const struct gcl_completion *completion)
 	gcl_send(completion->worker, GCL_QUEUE_DONE, &done.base, 0, 0);
 }
 
-/* Tells the guest and forgets the completion. */
-static void deliver_locked(struct gcl_completion *completion)
+static void completion_drop_locked(struct gcl_completion *completion)
+{
+	completion->queue->outstanding--;
+	completion_put(completion);
+}
+
+static void tell_locked(struct gcl_completion *completion)
 {
 	if (completion->event_id)
 		event_done_send(completion);
 	else
-		queue_done_send(completion);
+		queue_done_send_locked(completion);
 	gcl_list_remove(&completion->link);
-	completion->queue->refs--;
-	completion_put(completion);
+	atomic_fetch_sub_explicit(&completion->worker->completions.outstanding, 1,
+				  memory_order_relaxed);
+	/* One that was swept stays for its callback, in case it comes yet. */
+	if (!completion->swept || completion->called)
+		completion_drop_locked(completion);
 }
 
 static void queue_fail_locked(struct gcl_worker *worker, struct gcl_queue *queue, cl_int status,
@@ -111,24 +141,25 @@ void gcl_queue_fail(struct gcl_worker *worker, struct gcl_queue *queue, cl_int s
 	pthread_mutex_unlock(&queue->lock);
 }
 
-static void queue_unlock(struct gcl_queue *queue)
+/* Notes how @completion ended, and tells the guest as much as is its turn. */
+static void finish_locked(struct gcl_completion *completion, cl_int status)
 {
-	bool unused = queue->refs == 0;
+	struct gcl_queue *queue = completion->queue;
 
-	pthread_mutex_unlock(&queue->lock);
-	if (!unused)
-		return;
-	pthread_mutex_destroy(&queue->lock);
-	free(queue);
-}
-
-void gcl_queue_put(struct gcl_queue *queue)
-{
-	if (!queue)
-		return;
-	pthread_mutex_lock(&queue->lock);
-	queue->refs--;
-	queue_unlock(queue);
+	completion->done = true;
+	completion->status = status;
+	if (status < 0 && completion->event_id)
+		queue_fail_locked(completion->worker, queue, status, "a command failed");
+	else if (status < 0 && queue->failed == CL_SUCCESS)
+		queue->failed = status;
+	if (completion->event_id && !queue->in_order)
+		tell_locked(completion);
+	while (!gcl_list_empty(&queue->awaited)) {
+		completion = gcl_list_first(&queue->awaited, struct gcl_completion, link);
+		if (!completion->done)
+			break;
+		tell_locked(completion);
+	}
 }
 
 static void completion_finish(struct gcl_completion *completion, cl_int status)
@@ -138,21 +169,12 @@ static void completion_finish(struct gcl_completion *completion, cl_int status)
 	if (completion->prints)
 		gcl_print_flush(completion->worker);
 	pthread_mutex_lock(&queue->lock);
-	completion->done = true;
-	completion->status = status;
-	if (status < 0 && completion->event_id)
-		queue_fail_locked(completion->worker, queue, status, "a command failed");
-	else if (status < 0 && queue->failed == CL_SUCCESS)
-		queue->failed = status;
-	if (completion->event_id && !queue->in_order)
-		deliver_locked(completion);
-	while (!gcl_list_empty(&queue->awaited)) {
-		completion = gcl_list_first(&queue->awaited, struct gcl_completion, link);
-		if (!completion->done)
-			break;
-		deliver_locked(completion);
-	}
-	queue_unlock(queue);
+	completion->called = true;
+	if (!completion->done)
+		finish_locked(completion, status);
+	else if (gcl_list_empty(&completion->link))
+		completion_drop_locked(completion);
+	pthread_mutex_unlock(&queue->lock);
 }
 
 static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *data)
@@ -174,23 +196,97 @@ static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *d
 	completion_finish(completion, GCL_MIN(status, CL_COMPLETE));
 }
 
+cl_int gcl_event_failed(cl_event event)
+{
+	cl_int status = CL_COMPLETE;
+
+	clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL);
+	return GCL_MIN(status, CL_SUCCESS);
+}
+
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
 			 cl_event event)
 {
-	struct gcl_completion *completion = completion_get(&worker->completions);
+	struct gcl_completion *completion = completion_get(worker);
 	struct gcl_queue *queue = what->queue;
+	cl_int status = CL_SUCCESS;
 
 	if (!completion)
 		return -ENOMEM;
 	*completion = *what;
 	completion->worker = worker;
+	completion->event = event;
+	atomic_fetch_add_explicit(&worker->completions.outstanding, 1, memory_order_relaxed);
 	pthread_mutex_lock(&queue->lock);
 	gcl_list_append(&queue->awaited, &completion->link);
-	queue->refs++;
+	queue->outstanding++;
 	pthread_mutex_unlock(&queue->lock);
-	if (!event)
-		completion_finish(completion, CL_COMPLETE);
-	else if (clSetEventCallback(event, CL_COMPLETE, command_completed, completion))
-		completion_finish(completion, CL_OUT_OF_HOST_MEMORY);
+	/* A sync's event may be an old one. */
+	if (event && !what->event_id)
+		status = gcl_event_failed(event);
+	if (event && !status &&
+	    clSetEventCallback(event, CL_COMPLETE, command_completed, completion) == CL_SUCCESS)
+		return 0;
+	completion_finish(completion, event && !status ? CL_OUT_OF_HOST_MEMORY : status);
 	return 0;
+}
+
+static size_t undone_count(struct gcl_queue *queue)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	gcl_list_for_each (it, &queue->awaited)
+		count += !gcl_container_of(it, struct gcl_completion, link)->done;
+	pthread_mutex_unlock(&queue->lock);
+	return count;
+}
+
+/* Return: how many were listed; there may be fewer by now than were counted, not more. */
+static size_t undone_list(struct gcl_queue *queue, struct gcl_completion **list, size_t room)
+{
+	size_t count = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	gcl_list_for_each (it, &queue->awaited) {
+		struct gcl_completion *completion =
+			gcl_container_of(it, struct gcl_completion, link);
+
+		if (!completion->done && count < room)
+			list[count++] = completion;
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return count;
+}
+
+/* The listed completions stay valid, whatever callbacks do: only the session thread reaps. */
+static void queue_sweep(struct gcl_queue *queue)
+{
+	size_t count = undone_count(queue);
+	_cleanup_free_ struct gcl_completion **list =
+		calloc(count, sizeof(struct gcl_completion *));
+
+	if (!list)
+		return;
+	count = undone_list(queue, list, count);
+	for (size_t i = 0; i < count; i++) {
+		cl_int status = list[i]->event ? gcl_event_failed(list[i]->event) : CL_SUCCESS;
+
+		if (!status)
+			continue;
+		pthread_mutex_lock(&queue->lock);
+		if (!list[i]->done) {
+			list[i]->swept = true;
+			finish_locked(list[i], status);
+		}
+		pthread_mutex_unlock(&queue->lock);
+	}
+}
+
+void gcl_completions_sweep(struct gcl_worker *worker)
+{
+	gcl_list_for_each (it, &worker->queues)
+		queue_sweep(gcl_container_of(it, struct gcl_queue, link));
+	gcl_list_for_each (it, &worker->closing)
+		queue_sweep(gcl_container_of(it, struct gcl_queue, link));
 }

@@ -30,7 +30,7 @@ int gcl_handle_user_event_create(struct gcl_worker *worker, const struct gcl_cal
 int gcl_handle_user_event_set(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__UserEventSet *message = (const Gcl__UserEventSet *)call->message;
-	const struct gcl_entry *entry = gcl_table_find(worker, message->id, GCL_KIND_EVENT);
+	struct gcl_entry *entry = gcl_table_find(worker, message->id, GCL_KIND_EVENT);
 	cl_int status;
 
 	if (!entry || message->status > CL_COMPLETE)
@@ -38,8 +38,13 @@ int gcl_handle_user_event_set(struct gcl_worker *worker, const struct gcl_call *
 	if (!entry->handle)
 		return 0;
 	status = clSetUserEventStatus(entry->handle, message->status);
-	if (status)
+	if (status) {
 		gcl_log_peer(event, "clSetUserEventStatus: %d", status);
+		return 0;
+	}
+	entry->failed = message->status;
+	if (entry->failed)
+		gcl_completions_sweep(worker);
 	return 0;
 }
 

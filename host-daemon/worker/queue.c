@@ -22,7 +22,6 @@ static struct gcl_queue *detail_create(const Gcl__QueueCreate *message,
 	pthread_mutex_init(&queue->lock, &attributes);
 	pthread_mutexattr_destroy(&attributes);
 	gcl_list_init(&queue->awaited);
-	queue->refs = 1;
 	queue->id = message->id;
 	queue->context = context->handle;
 	queue->device = device->handle;
@@ -52,6 +51,7 @@ int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *ca
 	queue = detail_create(message, context, device);
 	if (!queue)
 		return -ENOMEM;
+	gcl_list_append(&worker->queues, &queue->link);
 	entry->detail = queue;
 	status = context->failed ? context->failed : device->failed;
 	if (!status)
@@ -65,16 +65,35 @@ void gcl_queue_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
 	struct gcl_queue *queue = entry->detail;
 
-	(void)worker;
 	if (!queue)
 		return;
 	if (queue->last)
 		clReleaseEvent(queue->last);
+	queue->last = NULL;
 	if (queue->handle)
 		clReleaseCommandQueue(queue->handle);
 	if (queue->context)
 		clReleaseContext(queue->context);
-	gcl_queue_put(queue);
+	gcl_list_remove(&queue->link);
+	gcl_list_append(&worker->closing, &queue->link);
+	gcl_queues_prune(worker, false);
+}
+
+void gcl_queues_prune(struct gcl_worker *worker, bool all)
+{
+	gcl_list_for_each_safe (it, next, &worker->closing) {
+		struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
+		bool unused;
+
+		pthread_mutex_lock(&queue->lock);
+		unused = all || queue->outstanding == 0;
+		pthread_mutex_unlock(&queue->lock);
+		if (!unused)
+			continue;
+		gcl_list_remove(&queue->link);
+		pthread_mutex_destroy(&queue->lock);
+		free(queue);
+	}
 }
 
 int gcl_handle_queue_flush(struct gcl_worker *worker, const struct gcl_call *call)
@@ -90,16 +109,18 @@ int gcl_handle_queue_flush(struct gcl_worker *worker, const struct gcl_call *cal
 }
 
 /*
- * What completes when everything posted so far has: the last command of an in-order queue, which
- * the queue keeps, or a marker, which the caller gives back. NULL: nothing to wait for.
+ * What completes when everything posted since the last sync has: the last command of an in-order
+ * queue, a marker on others. Return: an event for the caller, or NULL: nothing to wait for.
  */
 static cl_event sync_event(struct gcl_worker *worker, struct gcl_queue *queue)
 {
 	cl_event marker = NULL;
 	cl_int status;
 
-	if (queue->in_order || !queue->handle)
-		return queue->last;
+	if (!queue->handle)
+		return NULL;
+	if (queue->in_order)
+		return steal_pointer(&queue->last);
 	status = clEnqueueMarkerWithWaitList(queue->handle, 0, NULL, &marker);
 	if (status)
 		gcl_queue_fail(worker, queue, status, "clEnqueueMarkerWithWaitList");
@@ -110,26 +131,16 @@ int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call
 {
 	const Gcl__QueueSync *message = (const Gcl__QueueSync *)call->message;
 	const struct gcl_entry *entry = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
-	struct gcl_queue *queue;
+	struct gcl_completion done = {.sync = call->head->sequence, .prints = true};
 	cl_event event;
-	int err;
 
 	if (!entry)
 		return -EPROTO;
-	queue = entry->detail;
-	event = sync_event(worker, queue);
+	done.queue = entry->detail;
+	event = sync_event(worker, done.queue);
 	if (event)
-		clFlush(queue->handle);
-	err = gcl_completion_await(worker,
-				   &(struct gcl_completion){
-					   .queue = queue,
-					   .sync = call->head->sequence,
-					   .prints = true,
-				   },
-				   event);
-	if (event && !queue->in_order)
-		clReleaseEvent(event);
-	return err;
+		clFlush(done.queue->handle);
+	return gcl_completion_await(worker, &done, event);
 }
 
 int gcl_handle_marker(struct gcl_worker *worker, const struct gcl_call *call)

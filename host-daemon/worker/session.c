@@ -9,17 +9,23 @@
 /* Room for a message of several frames that is kept from one to the next. */
 #define PARTS_KEPT (1u << 20)
 
+/* How long a command's failure can go unnoticed when the runtime calls no callback for it. */
+#define SWEEP_MS 100
+
 void gcl_worker_init(struct gcl_worker *worker)
 {
 	memset(worker, 0, sizeof(*worker));
 	gcl_arena_init(&worker->arena);
 	gcl_outbox_init(&worker->outbox);
+	gcl_list_init(&worker->queues);
+	gcl_list_init(&worker->closing);
 }
 
 void gcl_worker_fini(struct gcl_worker *worker)
 {
 	gcl_tables_fini(worker);
-	gcl_completion_pool_fini(&worker->completions);
+	gcl_completions_fini(worker);
+	gcl_queues_prune(worker, true);
 	gcl_outbox_fini(&worker->outbox);
 	gcl_arena_fini(&worker->arena);
 	if (worker->welcome)
@@ -75,6 +81,23 @@ static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
 	return parts_dispatch(worker, head);
 }
 
+/* Sleeps until there is a frame. While commands are under way, looks now and then for some that
+ * failed in silence. */
+static int frame_wait(struct gcl_worker *worker)
+{
+	size_t outstanding;
+	int err;
+
+	gcl_completions_reap(worker);
+	outstanding = atomic_load_explicit(&worker->completions.outstanding, memory_order_relaxed);
+	err = gcl_channel_wait(worker->channel, false, outstanding ? SWEEP_MS : -1);
+	if (err != -ETIMEDOUT)
+		return err;
+	gcl_completions_sweep(worker);
+	gcl_queues_prune(worker, false);
+	return 0;
+}
+
 int gcl_session_run(struct gcl_worker *worker)
 {
 	struct gcl_channel *channel = worker->channel;
@@ -85,10 +108,10 @@ int gcl_session_run(struct gcl_worker *worker)
 		gcl_outbox_flush(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof(worker->body));
 		if (err == 0)
-			err = gcl_channel_wait(channel, false, -1);
+			err = frame_wait(worker);
 		else if (err > 0)
 			err = frame_take(worker, &head);
-		if (err && err != -ETIMEDOUT)
+		if (err)
 			break;
 	}
 	gcl_channel_kill(channel, err);

@@ -132,8 +132,8 @@ bool gcl_outbox_flush(struct gcl_worker *worker);
  * command.c) */
 
 /*
- * Detail of a GCL_KIND_QUEUE entry, of a tombstone as well. Lives until the entry is released and
- * no command is left whose completion the guest waits for.
+ * Detail of a GCL_KIND_QUEUE entry, of a tombstone as well. Belongs to the session thread, which
+ * frees it when the entry is released and no completion is outstanding.
  *
  * Completions that the guest is told of stand in @awaited in the order of their commands. On an
  * in-order queue they go out in this order, whichever callback comes first, so that a command is
@@ -141,32 +141,35 @@ bool gcl_outbox_flush(struct gcl_worker *worker);
  * goes out after everything it covers on any queue.
  */
 struct gcl_queue {
+	struct gcl_list link;	 /* in worker.queues, or worker.closing after its release */
 	cl_command_queue handle; /* NULL in a tombstone */
 	cl_context context;
 	cl_device_id device;
 	uint64_t id;
 	bool in_order;
 	bool profiling;
-	cl_event last; /* of the last command, kept for QUEUE_SYNC on in-order queues; NULL before
-			  the first */
+	cl_event last; /* of the last command since QUEUE_SYNC, on in-order queues; or NULL */
 
 	pthread_mutex_t lock;	 /* protects what follows */
 	struct gcl_list awaited; /* struct gcl_completion */
-	unsigned refs;		 /* the entry, and each completion */
+	unsigned outstanding;	 /* completions whose callback may still come */
 	cl_int failed;		 /* first failure since the last QUEUE_DONE */
 };
 
 /* What a callback needs to tell the guest of a completion. */
 struct gcl_completion {
-	struct gcl_list link; /* in queue.awaited */
+	struct gcl_list link; /* in queue.awaited until it is told */
 	struct gcl_completion *next_free;
 	struct gcl_worker *worker;
 	struct gcl_queue *queue;
+	cl_event event;	   /* kept until the session thread reaps the completion; or NULL */
 	uint64_t event_id; /* 0: a QUEUE_SYNC */
 	uint64_t sync;	   /* its sequence */
 	uint64_t payload_offset, payload_size;
 	bool prints;
-	bool done; /* status and times are known */
+	bool done;   /* status and times are known */
+	bool swept;  /* by gcl_completions_sweep(): its callback may still come, or never */
+	bool called; /* its callback came */
 	cl_int status;
 	cl_ulong times[4]; /* queued, submitted, started, ended */
 };
@@ -175,21 +178,36 @@ struct gcl_completion {
 struct gcl_completion_pool {
 	struct gcl_completion *own;
 	struct gcl_completion *_Atomic returned;
+	_Atomic size_t outstanding; /* completions that the guest has not been told of */
 };
 
-void gcl_completion_pool_fini(struct gcl_completion_pool *pool);
-
-/** gcl_completion_await() - tell the guest when @event completes; all but queue, event_id, sync,
- * payload and prints is filled in here. @event NULL: it is complete. Return: 0, -ENOMEM. */
+/**
+ * gcl_completion_await() - tell the guest when @event completes.
+ * @what: queue, event_id, sync, payload and prints; copied
+ * @event: taken over; NULL: it is complete
+ *
+ * Return: 0, -ENOMEM.
+ */
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
 			 cl_event event);
+
+/** gcl_completions_reap() - session thread: release events whose completion was told. */
+void gcl_completions_reap(struct gcl_worker *worker);
+
+/** gcl_completions_sweep() - session thread: find failed commands whose callback does not come. */
+void gcl_completions_sweep(struct gcl_worker *worker);
+
+void gcl_completions_fini(struct gcl_worker *worker);
+
+/** gcl_event_failed() - the negative status of a failed event, else CL_SUCCESS. */
+cl_int gcl_event_failed(cl_event event);
 
 /** gcl_queue_fail() - remember the queue's first failure, and tell the guest. */
 void gcl_queue_fail(struct gcl_worker *worker, struct gcl_queue *queue, cl_int status,
 		    const char *text);
 
-/** gcl_queue_put() - drop a reference; any thread. */
-void gcl_queue_put(struct gcl_queue *queue);
+/** gcl_queues_prune() - free released queues without outstanding completions (@all: with them). */
+void gcl_queues_prune(struct gcl_worker *worker, bool all);
 
 /* A command between its message and the runtime. Filled by begin; the handler passes the four
  * fields to clEnqueue*. */
@@ -279,13 +297,14 @@ struct gcl_worker {
 	struct gcl_arena arena; /* of the message being handled */
 	struct gcl_outbox outbox;
 	struct gcl_completion_pool completions;
-	struct gcl_builder *builder; /* pool for builds (build.c) */
-	struct gcl_printer *printer; /* what kernels print (print.c) */
-	Gcl__Welcome *welcome;	     /* snapshot, made before the guest came (snapshot.c) */
-	bool resident;		     /* option: buffers may live in the heap */
-	_Atomic bool may_print;	     /* some program of the session can print */
-	struct gcl_watch *watch;     /* the thread that looks after all this (watch.c) */
-	uint8_t *parts;		     /* a message of several frames, put together */
+	struct gcl_list queues, closing; /* struct gcl_queue */
+	struct gcl_builder *builder;	 /* pool for builds (build.c) */
+	struct gcl_printer *printer;	 /* what kernels print (print.c) */
+	Gcl__Welcome *welcome;		 /* snapshot, made before the guest came (snapshot.c) */
+	bool resident;			 /* option: buffers may live in the heap */
+	_Atomic bool may_print;		 /* some program of the session can print */
+	struct gcl_watch *watch;	 /* the thread that looks after all this (watch.c) */
+	uint8_t *parts;			 /* a message of several frames, put together */
 	size_t parts_size, parts_room;
 	uint8_t body[GCL_FRAME_MAX];
 };
