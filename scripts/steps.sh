@@ -19,19 +19,18 @@ fail() {
 # step TEXT LOG COMMAND...: one line of progress for what may take long; what the command prints
 # goes to the log, and its end is shown when the command fails.
 step() {
-	local text=$1 log=$2 ticker='' status=0
+	local text=$1 log=$2 begin=$SECONDS ticker='' status=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	if [[ -t 2 ]]; then
 		while :; do
-			printf '\r%s ... %s s' "$text" "$SECONDS" >&2
+			printf '\r%s ... %s s' "$text" "$((SECONDS - begin))" >&2
 			sleep 1
 		done &
 		ticker=$!
 	else
 		say "$text ..."
 	fi
-	local begin=$SECONDS
 	"$@" >"$log" 2>&1 </dev/null || status=$?
 	if [[ $ticker ]]; then
 		kill "$ticker"
@@ -54,10 +53,17 @@ packages_of() {
 
 # Those of the packages that are not installed.
 packages_missing() {
-	local installed
-	installed=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null |
-		awk '$1 ~ /^.i/ { print $2 }')
-	printf '%s\n' "$@" | grep -vxFf <(printf '%s\n' "$installed") || true
+	# dpkg-query fails when it does not know one of them.
+	{
+		dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null || true
+	} | awk -v wanted="$*" '
+		$1 ~ /^.i/ { installed[$2] = 1 }
+		END {
+			n = split(wanted, names, " ")
+			for (i = 1; i <= n; i++)
+				if (!(names[i] in installed))
+					print names[i]
+		}'
 }
 
 apt_install() {
