@@ -9,8 +9,6 @@
 
 #include "worker.h"
 
-#define WEAK(number, constant, type) __attribute__((weak)) gcl_handler gcl_handle_##type;
-GCL_MESSAGES_TO_WORKER(WEAK)
 static gcl_handler *const handlers[GCL_MESSAGE_LIMIT] = {
 #define HANDLER(number, constant, type) [number] = gcl_handle_##type,
 	GCL_MESSAGES_TO_WORKER(HANDLER)

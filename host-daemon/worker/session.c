@@ -23,6 +23,7 @@ void gcl_worker_init(struct gcl_worker *worker)
 
 void gcl_worker_fini(struct gcl_worker *worker)
 {
+	gcl_builder_destroy(worker->builder);
 	gcl_tables_fini(worker);
 	gcl_completions_fini(worker);
 	gcl_queues_prune(worker, true);
