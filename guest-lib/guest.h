@@ -79,6 +79,7 @@ struct _cl_device_id {
 	cl_uint base_align; /* bytes */
 	cl_command_queue_properties queue_properties;
 	char *version; /* strings that differ from the host's */
+	char *c_version;
 	char *extensions;
 	cl_device_partition_property *partition; /* as created, 0-terminated; sub-devices only */
 	size_t partition_size;
@@ -279,9 +280,23 @@ cl_uint gcl_platforms(const cl_platform_id **platforms);
 /** gcl_host_info() - a raw info value from the snapshot, or NULL when the host gave none. */
 const Gcl__Info *gcl_host_info(Gcl__Info *const *infos, size_t count, cl_uint name);
 
+/** gcl_host_text() - the same as a string of the caller's own ("" when the host gave none); NULL
+ * without memory. */
+char *gcl_host_text(Gcl__Info *const *infos, size_t count, cl_uint name);
+
 cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
 			 struct gcl_session *session);
 cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__Device *host);
+
+/** gcl_platform_find() - the root devices of some type. Return: how many; up to @num_entries go to
+ * @devices. */
+cl_uint gcl_platform_find(cl_platform_id platform, cl_device_type type, cl_uint num_entries,
+			  cl_device_id *devices);
+
+/** gcl_device_known() - does @session's host know the device? After a fork, sub-devices made before
+ * are not. */
+bool gcl_device_known(const struct _cl_device_id *device, const struct gcl_session *session);
+
 bool gcl_context_has_device(const struct _cl_context *context, const struct _cl_device_id *device);
 
 /** gcl_context_notify() - run the context's pfn_notify on the notifier thread, if there is one. */
@@ -293,7 +308,8 @@ void gcl_context_put(cl_context context);
 void gcl_queue_put(cl_command_queue queue);
 void gcl_mem_put(cl_mem mem);
 void gcl_event_put(cl_event event);
-void gcl_device_put(cl_device_id device); /* no effect on root devices */
+void gcl_device_get(cl_device_id device); /* these two have no effect on root devices */
+void gcl_device_put(cl_device_id device);
 void gcl_program_put(cl_program program);
 
 /* ------------------------------------------------------------ queue.c: enqueueing */
@@ -375,6 +391,21 @@ cl_event gcl_event_new(cl_context context, cl_command_queue queue, cl_command_ty
 /** gcl_event_done_here() - *@event (if not NULL) becomes the event of a command that was done at
  * once in the guest. */
 cl_int gcl_event_done_here(cl_command_queue queue, cl_command_type type, cl_event *event);
+
+/** gcl_event_here_begin() - a command begins that is done in the guest; the caller holds
+ * queue->lock. */
+void gcl_event_here_begin(cl_command_queue queue);
+
+/** gcl_event_posting() - the next post names @event to the host. @waits: its command has a wait
+ * list that isn't done. */
+void gcl_event_posting(cl_event event, bool waits);
+
+/** gcl_event_unposted() - the post failed or didn't happen: run the completion, drop the caller's
+ * reference. */
+void gcl_event_unposted(cl_event event, cl_int status);
+
+/** gcl_queue_done() - everything posted on @queue up to @sequence is done. */
+void gcl_queue_done(cl_command_queue queue, uint64_t sequence);
 
 /** gcl_event_wait() - flush its queue and wait for one event. Return: CL_SUCCESS or
  * CL_DEVICE_NOT_AVAILABLE; look at its status. */

@@ -1,0 +1,178 @@
+/*
+ * The notifier: one thread for each session, started when first needed, that runs the program's
+ * callbacks, and receives while callbacks are awaited and no thread of the program does.
+ *
+ * Jobs run in the order in which they came, with no lock held. The thread is detached: it sleeps,
+ * or runs the program's code, when the process exits. A fork's child has no such thread and needs
+ * none, since its session is lost.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "guest.h"
+
+struct job {
+	struct gcl_list link;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct gcl_notifier {
+	struct gcl_session *session;
+	_Atomic unsigned armed; /* callbacks awaited; changed under lock */
+	pthread_mutex_t lock;	/* all below */
+	pthread_cond_t wake;
+	struct gcl_list jobs;
+	pthread_t thread;
+	bool started;
+	bool poked;   /* something changed since the thread last looked */
+	bool leading; /* the thread may sleep in gcl_session_lead() */
+};
+
+struct gcl_notifier *gcl_notifier_create(struct gcl_session *session)
+{
+	struct gcl_notifier *notifier = calloc(1, sizeof *notifier);
+
+	if (!notifier)
+		return NULL;
+	notifier->session = session;
+	pthread_mutex_init(&notifier->lock, NULL);
+	pthread_cond_init(&notifier->wake, NULL);
+	gcl_list_init(&notifier->jobs);
+	return notifier;
+}
+
+static void job_run_locked(struct gcl_notifier *notifier)
+{
+	struct job *job = gcl_list_first(&notifier->jobs, struct job, link);
+
+	gcl_list_remove(&job->link);
+	pthread_mutex_unlock(&notifier->lock);
+	job->fn(job->arg);
+	free(job);
+	pthread_mutex_lock(&notifier->lock);
+}
+
+/* Return: was anything received, so that there may be jobs now? */
+static bool lead_locked(struct gcl_notifier *notifier)
+{
+	bool led;
+
+	if (!notifier->armed)
+		return false;
+	notifier->leading = true;
+	pthread_mutex_unlock(&notifier->lock);
+	led = gcl_session_lead(notifier->session);
+	pthread_mutex_lock(&notifier->lock);
+	notifier->leading = false;
+	return led;
+}
+
+static void *notifier_run(void *arg)
+{
+	struct gcl_notifier *notifier = arg;
+
+	pthread_mutex_lock(&notifier->lock);
+	for (;;) {
+		while (!gcl_list_empty(&notifier->jobs))
+			job_run_locked(notifier);
+		notifier->poked = false;
+		if (lead_locked(notifier))
+			continue;
+		while (!notifier->poked && gcl_list_empty(&notifier->jobs))
+			pthread_cond_wait(&notifier->wake, &notifier->lock);
+	}
+	return NULL;
+}
+
+/* The program's signals are for the program's threads. */
+static int start_locked(struct gcl_notifier *notifier)
+{
+	sigset_t all;
+	sigset_t before;
+	int err;
+
+	if (notifier->started)
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&notifier->thread, NULL, notifier_run, notifier);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (err)
+		return -err;
+	pthread_detach(notifier->thread);
+	notifier->started = true;
+	return 0;
+}
+
+/* Return: the thread sleeps in the channel and must be woken there, without the lock. */
+static bool poke_locked(struct gcl_notifier *notifier)
+{
+	notifier->poked = true;
+	pthread_cond_signal(&notifier->wake);
+	return notifier->leading && !pthread_equal(notifier->thread, pthread_self());
+}
+
+int gcl_notify(struct gcl_session *session, void (*fn)(void *arg), void *arg)
+{
+	struct gcl_notifier *notifier = session->notifier;
+	struct job *job = malloc(sizeof *job);
+	bool asleep = false;
+	int err;
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct job){.fn = fn, .arg = arg};
+	pthread_mutex_lock(&notifier->lock);
+	err = start_locked(notifier);
+	if (!err) {
+		gcl_list_append(&notifier->jobs, &job->link);
+		asleep = poke_locked(notifier);
+	}
+	pthread_mutex_unlock(&notifier->lock);
+	if (err)
+		free(job);
+	if (asleep)
+		gcl_session_wake(session);
+	return err;
+}
+
+/* Without memory for the thread callbacks come when the program next waits. */
+void gcl_notifier_arm(struct gcl_session *session)
+{
+	struct gcl_notifier *notifier = session->notifier;
+
+	pthread_mutex_lock(&notifier->lock);
+	notifier->armed++;
+	if (start_locked(notifier))
+		gcl_log_warn(event, "no thread for callbacks: they may come late");
+	poke_locked(notifier);
+	pthread_mutex_unlock(&notifier->lock);
+}
+
+void gcl_notifier_disarm(struct gcl_session *session)
+{
+	pthread_mutex_lock(&session->notifier->lock);
+	session->notifier->armed--;
+	pthread_mutex_unlock(&session->notifier->lock);
+}
+
+void gcl_notifier_poke(struct gcl_session *session)
+{
+	struct gcl_notifier *notifier = session->notifier;
+
+	/* Who arms looks for a leader itself. */
+	if (!notifier->armed)
+		return;
+	pthread_mutex_lock(&notifier->lock);
+	poke_locked(notifier);
+	pthread_mutex_unlock(&notifier->lock);
+}
+
+bool gcl_notifier_self(const struct gcl_session *session)
+{
+	const struct gcl_notifier *notifier = session->notifier;
+
+	return notifier->started && pthread_equal(notifier->thread, pthread_self());
+}

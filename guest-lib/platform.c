@@ -1,0 +1,196 @@
+/*
+ * Platforms: the host's, under names of their own.
+ *
+ * They are made once, from the first session's snapshot, and live as long as the process: loaders
+ * keep their handles, and so do forks' children, whose sessions are others.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "guest.h"
+
+#define VERSION_LIMIT "1.2"
+
+static pthread_mutex_t platforms_lock = PTHREAD_MUTEX_INITIALIZER;
+static cl_platform_id *_Atomic platforms_made; /* set after platform_count */
+static cl_uint platform_count;
+
+const Gcl__Info *gcl_host_info(Gcl__Info *const *infos, size_t count, cl_uint name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (infos[i]->name == name)
+			return infos[i];
+	return NULL;
+}
+
+char *gcl_host_text(Gcl__Info *const *infos, size_t count, cl_uint name)
+{
+	const Gcl__Info *info = gcl_host_info(infos, count, name);
+
+	return info ? strndup((const char *)info->value.data, info->value.len) : strdup("");
+}
+
+static char *platform_text(const struct _cl_platform_id *platform, cl_uint name)
+{
+	return gcl_host_text(platform->host->infos, platform->host->n_infos, name);
+}
+
+/* Return: the devices, or an error; nothing of it is given back, there is no second try. */
+static cl_int devices_init(cl_platform_id platform, struct gcl_session *session)
+{
+	size_t count = platform->host->n_devices;
+
+	platform->devices = calloc(count + 1, sizeof(cl_device_id));
+	if (!platform->devices)
+		return CL_OUT_OF_HOST_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		cl_device_id device = gcl_object_new(GCL_KIND_DEVICE, session);
+
+		if (!device)
+			return CL_OUT_OF_HOST_MEMORY;
+		TRY(gcl_device_init(device, platform, platform->host->devices[i]));
+		platform->devices[platform->device_count++] = device;
+	}
+	return CL_SUCCESS;
+}
+
+cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
+			 struct gcl_session *session)
+{
+	_cleanup_free_ char *name = NULL;
+	_cleanup_free_ char *version = NULL;
+
+	platform->base.id = host->id;
+	platform->host = host;
+	name = platform_text(platform, CL_PLATFORM_NAME);
+	version = platform_text(platform, CL_PLATFORM_VERSION);
+	if (!name || asprintf(&platform->name, "%s (guestcl)", name) < 0)
+		return CL_OUT_OF_HOST_MEMORY;
+	if (!version ||
+	    asprintf(&platform->version,
+		     "OpenCL " VERSION_LIMIT " guestcl " GUESTCL_VERSION " (%s)", version) < 0)
+		return CL_OUT_OF_HOST_MEMORY;
+	return devices_init(platform, session);
+}
+
+/* Return: the list, or NULL without host or memory. */
+static cl_platform_id *platforms_make(void)
+{
+	struct gcl_session *session = gcl_session_current();
+	cl_platform_id *list;
+
+	if (!session)
+		return NULL;
+	list = calloc(session->welcome->n_platforms + 1, sizeof(cl_platform_id));
+	for (size_t i = 0; list && i < session->welcome->n_platforms; i++) {
+		cl_platform_id platform = gcl_object_new(GCL_KIND_PLATFORM, session);
+
+		if (platform && gcl_platform_init(platform, session->welcome->platforms[i],
+						  session) == CL_SUCCESS)
+			list[platform_count++] = platform;
+	}
+	return list;
+}
+
+cl_uint gcl_platforms(const cl_platform_id **platforms)
+{
+	cl_platform_id *made = atomic_load_explicit(&platforms_made, memory_order_acquire);
+
+	if (!made) {
+		pthread_mutex_lock(&platforms_lock);
+		made = atomic_load_explicit(&platforms_made, memory_order_relaxed);
+		if (!made) {
+			made = platforms_make();
+			atomic_store_explicit(&platforms_made, made, memory_order_release);
+		}
+		pthread_mutex_unlock(&platforms_lock);
+	}
+	*platforms = made;
+	return made ? platform_count : 0;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform,
+						  cl_platform_info param_name,
+						  size_t param_value_size, void *param_value,
+						  size_t *param_value_size_ret)
+{
+	const Gcl__Info *info;
+	const char *text;
+
+	REFUSE_IF(!gcl_valid(platform, GCL_KIND_PLATFORM), CL_INVALID_PLATFORM);
+	switch (param_name) {
+	case CL_PLATFORM_NAME:
+		text = platform->name;
+		break;
+	case CL_PLATFORM_VERSION:
+		text = platform->version;
+		break;
+	case CL_PLATFORM_EXTENSIONS:
+		text = "cl_khr_icd";
+		break;
+	case CL_PLATFORM_ICD_SUFFIX_KHR:
+		text = "GCL";
+		break;
+	case CL_PLATFORM_VENDOR:
+	case CL_PLATFORM_PROFILE:
+		info = gcl_host_info(platform->host->infos, platform->host->n_infos, param_name);
+		REFUSE_IF(!info, CL_INVALID_VALUE);
+		return gcl_info(info->value.data, info->value.len, param_value_size, param_value,
+				param_value_size_ret);
+	default:
+		return CL_INVALID_VALUE;
+	}
+	return gcl_info_string(text, param_value_size, param_value, param_value_size_ret);
+}
+
+/* ------------------------------------------------------------ finding devices */
+
+/* CL_DEVICE_TYPE_ALL leaves custom devices out, and the default device is the first that the host
+ * calls so, or the first of all. */
+static bool device_matches(const struct _cl_platform_id *platform, cl_uint index,
+			   cl_device_type type)
+{
+	cl_device_type own = platform->devices[index]->type;
+
+	if (type == CL_DEVICE_TYPE_ALL)
+		return own != CL_DEVICE_TYPE_CUSTOM;
+	if (own & type & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT)
+		return true;
+	if (!(type & CL_DEVICE_TYPE_DEFAULT))
+		return false;
+	for (cl_uint i = 0; i < platform->device_count; i++)
+		if (platform->devices[i]->type & CL_DEVICE_TYPE_DEFAULT)
+			return i == index;
+	return index == 0;
+}
+
+cl_uint gcl_platform_find(cl_platform_id platform, cl_device_type type, cl_uint num_entries,
+			  cl_device_id *devices)
+{
+	cl_uint found = 0;
+
+	for (cl_uint i = 0; i < platform->device_count; i++) {
+		if (!device_matches(platform, i, type))
+			continue;
+		if (devices && found < num_entries)
+			devices[found] = platform->devices[i];
+		found++;
+	}
+	return found;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_device_type device_type,
+					       cl_uint num_entries, cl_device_id *devices,
+					       cl_uint *num_devices)
+{
+	cl_uint found;
+
+	REFUSE_IF(!gcl_valid(platform, GCL_KIND_PLATFORM), CL_INVALID_PLATFORM);
+	REFUSE_IF(num_entries == 0 && devices, CL_INVALID_VALUE);
+	REFUSE_IF(!devices && !num_devices, CL_INVALID_VALUE);
+	found = gcl_platform_find(platform, device_type, num_entries, devices);
+	if (num_devices)
+		*num_devices = found;
+	REFUSE_IF(found == 0, CL_DEVICE_NOT_FOUND);
+	return CL_SUCCESS;
+}
