@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -27,9 +28,19 @@
 #define SPARE_SHORTAGE	 5.   /* the next try when descriptors or memory are short */
 #define START_WATCHDOG	 30.
 #define END_WATCHDOG	 2.
-#define STARTS_AT_A_TIME 2l /* or the number of CPUs, if there are more */
+#define TEND_AGAIN	 0.001 /* timers count from the last event, so they may come early */
+#define STARTS_AT_A_TIME 2l    /* or the number of CPUs, if there are more */
 
 static void tend(struct gcl_workers *workers);
+
+/* ev_now() follows the wall clock, which may be set back. */
+static ev_tstamp now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (ev_tstamp)time.tv_sec + (ev_tstamp)time.tv_nsec * 1e-9;
+}
 
 static void worker_destroy(struct gcl_worker_process *worker)
 {
@@ -59,7 +70,7 @@ static void watch(struct gcl_worker_process *worker, ev_tstamp seconds)
 static void state_set(struct gcl_worker_process *worker, enum gcl_worker_state state)
 {
 	worker->state = state;
-	worker->since = ev_now(worker->broker->loop);
+	worker->since = now();
 }
 
 /* The end of the socket tells it to go. */
@@ -81,7 +92,7 @@ static void tend_after(struct gcl_workers *workers, ev_tstamp delay)
 	    (ev_is_active(&workers->tend) && ev_timer_remaining(loop, &workers->tend) <= delay))
 		return;
 	ev_timer_stop(loop, &workers->tend);
-	ev_timer_set(&workers->tend, GCL_MAX(delay, 0.), 0.);
+	ev_timer_set(&workers->tend, GCL_MAX(delay, TEND_AGAIN), 0.);
 	ev_timer_start(loop, &workers->tend);
 }
 
@@ -97,7 +108,7 @@ static void start_failed(struct gcl_workers *workers, const char *reason, bool h
 	snprintf(workers->reason, sizeof workers->reason, "%s", reason);
 	workers->failures++;
 	workers->hopeless = hopeless || workers->failures >= GUEST_FAILURES;
-	workers->not_before = ev_now(broker->loop) + delay;
+	workers->not_before = now() + delay;
 	gcl_broker_announce(broker, reason);
 	if (workers->hopeless)
 		gcl_guests_refuse(broker, GCL_HELLO_FAILED, reason);
@@ -113,7 +124,7 @@ static void start_done(struct gcl_worker_process *worker)
 	ev_io_stop(broker->loop, &worker->readable);
 	watch(worker, 0.);
 	gcl_log_debug(broker, "worker %d for uid %u prepared in %.0f ms", (int)worker->pid,
-		      (unsigned)worker->uid, 1000. * (ev_now(broker->loop) - worker->since));
+		      (unsigned)worker->uid, 1000. * (now() - worker->since));
 	state_set(worker, GCL_WORKER_IDLE);
 	worker->promised = false;
 	if (broker->workers.failures)
@@ -196,14 +207,12 @@ static void reaped_starting(struct gcl_worker_process *worker, int status)
 
 static void reaped_serving(struct gcl_worker_process *worker, int status)
 {
-	struct gcl_broker *broker = worker->broker;
 	char how[96];
 
 	status_describe(status, how, sizeof how);
 	if (status == 0)
 		gcl_log_info(broker, "session %ju: %s: ended after %.3f s",
-			     (uintmax_t)worker->session, worker->title,
-			     ev_now(broker->loop) - worker->since);
+			     (uintmax_t)worker->session, worker->title, now() - worker->since);
 	else
 		gcl_log_error(broker, "session %ju: %s: worker %d %s; other sessions go on",
 			      (uintmax_t)worker->session, worker->title, (int)worker->pid, how);
@@ -292,16 +301,14 @@ static int worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_work
 static int worker_start(struct gcl_workers *workers, uid_t uid, struct gcl_worker_process **out,
 			char *reason, size_t reason_size)
 {
-	ev_tstamp left = workers->not_before - ev_now(workers->broker->loop);
+	ev_tstamp left = workers->not_before - now();
 	long limit = GCL_MAX(sysconf(_SC_NPROCESSORS_ONLN), STARTS_AT_A_TIME);
 
-	if (left > 0. && workers->hopeless) {
-		snprintf(reason, reason_size, "%s", workers->reason);
-		return -ECANCELED;
-	}
 	if (left > 0.) {
-		tend_after(workers, left);
-		return -EAGAIN;
+		if (workers->failures < SPARE_FAILURES)
+			tend_after(workers, left);
+		snprintf(reason, reason_size, "%s", workers->reason);
+		return workers->hopeless ? -ECANCELED : -EAGAIN;
 	}
 	if (state_count(workers, GCL_WORKER_STARTING) >= (size_t)limit)
 		return -EAGAIN;

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Settings: values and ranges, errors with their line, and that file and man page list what the
+ * table has. GUESTCLD_CONF and GUESTCLD_MAN name the two.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "tests/test.h"
+
+/* Reads @text as a configuration file, with what is logged in @log. */
+static int read_text(struct gcl_config *config, const char *text, char *log, size_t log_size)
+{
+	char path[] = "/tmp/guestcl-config-XXXXXX";
+	_cleanup_close_ int file = mkstemp(path);
+	_cleanup_close_ int stderr_before = dup(STDERR_FILENO);
+	int ends[2], err;
+	ssize_t n;
+
+	assert_true(file >= 0 && pipe(ends) == 0);
+	assert_int_equal(write(file, text, strlen(text)), (ssize_t)strlen(text));
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	err = gcl_config_read(config, path, true);
+	dup2(stderr_before, STDERR_FILENO);
+	n = read(ends[0], log, log_size - 1);
+	log[n > 0 ? n : 0] = '\0';
+	close(ends[0]);
+	unlink(path);
+	return err;
+}
+
+static void test_initial(void **state)
+{
+	struct gcl_config config;
+	char error[256];
+
+	(void)state;
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		const struct gcl_setting *setting = &gcl_settings[i];
+
+		assert_int_equal(gcl_config_set(&config, setting->name, setting->initial, error,
+						sizeof error),
+				 0);
+		if (setting->initial_user)
+			assert_int_equal(gcl_config_set(&config, setting->name,
+							setting->initial_user, error, sizeof error),
+					 0);
+	}
+	setenv("XDG_CACHE_HOME", "/home/x/cache", 1);
+	gcl_config_init(&config, false);
+	assert_string_equal(config.cache_dir, "/home/x/cache/guestcl");
+	assert_int_equal(config.socket_mode, 0600);
+	gcl_config_init(&config, true);
+	assert_string_equal(config.cache_dir, "/var/cache/guestcl");
+	assert_string_equal(config.socket_group, "render");
+	assert_int_equal(config.socket_mode, 0660);
+	assert_int_equal(config.start_timeout, 8000);
+	assert_string_equal(gcl_resident_name(&config), "auto");
+}
+
+static void test_values(void **state)
+{
+	static const struct {
+		const char *pair;
+		bool good;
+	} cases[] = {
+		{"spare-workers=0", true},
+		{"spare-workers=64", true},
+		{"spare-workers=65", false},
+		{"spare-workers=-1", false},
+		{"spare-workers=", false},
+		{"spare-workers= 1", false},
+		{"spare-workers=1x", false},
+		{"spare-workers=99999999999999999999", false},
+		{"start-timeout=100ms", true},
+		{"start-timeout=9s", true},
+		{"start-timeout=99ms", false},
+		{"start-timeout=1min", false},
+		{"start-timeout=1000", false},
+		{"start-timeout=4294968s", false},
+		{"greeting-timeout=1min", true},
+		{"socket-mode=0666", true},
+		{"socket-mode=666", true},
+		{"socket-mode=1777", false},
+		{"socket-mode=0668", false},
+		{"socket-group=", true},
+		{"socket=", false},
+		{"resident-buffers=never", true},
+		{"resident-buffers=sometimes", false},
+		{"log-level=debug", true},
+		{"nothing=1", false},
+		{"nothing", false},
+		{"=", false},
+	};
+	struct gcl_config config;
+	char error[256];
+
+	(void)state;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(cases); i++) {
+		int err = gcl_config_set_pair(&config, cases[i].pair, error, sizeof error);
+
+		if ((err == 0) != cases[i].good)
+			fail_msg("%s was %s", cases[i].pair, err ? error : "taken");
+	}
+	gcl_config_set_pair(&config, "start-timeout=2s", error, sizeof error);
+	assert_int_equal(config.start_timeout, 2000);
+	gcl_config_set_pair(&config, "socket-mode=0640", error, sizeof error);
+	assert_int_equal(config.socket_mode, 0640);
+	gcl_config_set_pair(&config, "log-level=debug", error, sizeof error);
+	assert_int_equal(config.log_level, GCL_LOG_DEBUG);
+}
+
+static void test_long_text(void **state)
+{
+	struct gcl_config config;
+	char value[256], error[256];
+
+	(void)state;
+	memset(value, 'x', sizeof value);
+	value[sizeof config.socket] = '\0';
+	assert_int_equal(gcl_config_set(&config, "socket", value, error, sizeof error), -EINVAL);
+	value[sizeof config.socket - 1] = '\0';
+	assert_int_equal(gcl_config_set(&config, "socket", value, error, sizeof error), 0);
+}
+
+static void test_file(void **state)
+{
+	struct gcl_config config;
+	char log[1024];
+
+	(void)state;
+	gcl_config_init(&config, true);
+	assert_int_equal(read_text(&config,
+				   "# a comment\n"
+				   "socket = \"/tmp/a b\"\n"
+				   "cache-dir = /tmp/c\n"
+				   "max-sessions = 7\n"
+				   "start-timeout = 500ms\n",
+				   log, sizeof log),
+			 0);
+	assert_string_equal(log, "");
+	assert_string_equal(config.socket, "/tmp/a b");
+	assert_string_equal(config.cache_dir, "/tmp/c");
+	assert_int_equal(config.max_sessions, 7);
+	assert_int_equal(config.start_timeout, 500);
+	assert_int_equal(config.spare_workers, 1);
+}
+
+static void test_file_errors(void **state)
+{
+	static const struct {
+		const char *text, *line, *what;
+	} cases[] = {
+		{"spare-workers = 1\n\nmax-sessions = 0\n", ":3: ", "it takes 1 to 65536"},
+		{"spare-workers = 1\nspareworkers = 1\n", ":2: ", "no such option"},
+		{"\n\n\nsocket-mode = 9\nspare-workers = 1\n", ":4: ", "octal"},
+		{"max-sessions = 3\nspare-workers 1\n", ":2: ", ""},
+		{"resident-buffers = maybe\n", ":1: ", "auto or never"},
+		{"max-sessions = { 1 }\n", ":1: ", ""},
+	};
+	struct gcl_config config;
+	char log[1024];
+
+	(void)state;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(cases); i++) {
+		gcl_config_init(&config, true);
+		assert_int_equal(read_text(&config, cases[i].text, log, sizeof log), -EINVAL);
+		if (!strstr(log, cases[i].line) || !strstr(log, cases[i].what))
+			fail_msg("%s gave %s", cases[i].text, log);
+		assert_int_equal(config.max_sessions, 256);
+	}
+}
+
+static void test_file_missing(void **state)
+{
+	struct gcl_config config;
+
+	(void)state;
+	assert_int_equal(gcl_config_read(&config, "/nonexistent/guestcld.conf", false), 0);
+	assert_int_equal(gcl_config_read(&config, "/", true), -EISDIR);
+}
+
+static char *slurp(const char *variable)
+{
+	const char *path = getenv(variable);
+	char *text = calloc(1, 1 << 16);
+	_cleanup_fclose_ FILE *file = fopen(path ? path : "", "re");
+
+	if (!file || !text || !fread(text, 1, (1 << 16) - 1, file))
+		fail_msg("%s is not readable", variable);
+	return text;
+}
+
+/* The installed file has every setting, commented out, with its initial value. */
+static void test_installed_file(void **state)
+{
+	_cleanup_free_ char *text = slurp("GUESTCLD_CONF");
+	char *line, *rest = text;
+	struct gcl_config config, initial;
+	char log[1024], line_wanted[4300];
+
+	(void)state;
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		snprintf(line_wanted, sizeof line_wanted, "\n#%s = %s\n", gcl_settings[i].name,
+			 *gcl_settings[i].initial ? gcl_settings[i].initial : "\"\"");
+		if (!strstr(text, line_wanted))
+			fail_msg("the file lacks the line%s", line_wanted);
+	}
+	while ((line = strsep(&rest, "\n"))) {
+		if (line[0] == '#' && line[1] != ' ' && line[1])
+			line[0] = ' ';
+		if (rest)
+			rest[-1] = '\n';
+	}
+	gcl_config_init(&config, true);
+	gcl_config_init(&initial, true);
+	assert_int_equal(read_text(&config, text, log, sizeof log), 0);
+	assert_memory_equal(&config, &initial, sizeof config);
+}
+
+/* The page has a paragraph on every setting, with its initial value. */
+static void test_man_page(void **state)
+{
+	_cleanup_free_ char *text = slurp("GUESTCLD_MAN");
+	_cleanup_free_ char *plain = calloc(1, strlen(text) + 1);
+	char wanted[256];
+	size_t length = 0;
+
+	(void)state;
+	for (const char *c = text; *c; c++) {
+		if (*c != '\\')
+			plain[length++] = *c;
+	}
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		const struct gcl_setting *setting = &gcl_settings[i];
+		bool prefix = strncmp(setting->initial, GUESTCL_LIBEXECDIR, 4) == 0;
+		const char *initial = !*setting->initial || prefix ? "" : setting->initial;
+
+		snprintf(wanted, sizeof wanted, ".BR %s \" (%s%s", setting->name,
+			 setting == gcl_settings ? "initially " : "", initial);
+		if (!strstr(plain, wanted))
+			fail_msg("the page lacks \"%s\"", wanted);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_initial),	       cmocka_unit_test(test_values),
+		cmocka_unit_test(test_long_text),      cmocka_unit_test(test_file),
+		cmocka_unit_test(test_file_errors),    cmocka_unit_test(test_file_missing),
+		cmocka_unit_test(test_installed_file), cmocka_unit_test(test_man_page),
+	};
+
+	gcl_log_init("config_test");
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
