@@ -21,6 +21,7 @@ struct job {
 struct gcl_notifier {
 	struct gcl_session *session;
 	_Atomic unsigned armed; /* callbacks awaited; changed under lock */
+	_Atomic unsigned count; /* of jobs; changed under lock */
 	pthread_mutex_t lock;	/* all below */
 	pthread_cond_t wake;
 	struct gcl_list jobs;
@@ -48,6 +49,7 @@ static void job_run_locked(struct gcl_notifier *notifier)
 	struct job *job = gcl_list_first(&notifier->jobs, struct job, link);
 
 	gcl_list_remove(&job->link);
+	notifier->count--;
 	pthread_mutex_unlock(&notifier->lock);
 	job->fn(job->arg);
 	free(job);
@@ -128,6 +130,7 @@ int gcl_notify(struct gcl_session *session, void (*fn)(void *arg), void *arg)
 	err = start_locked(notifier);
 	if (!err) {
 		gcl_list_append(&notifier->jobs, &job->link);
+		notifier->count++;
 		asleep = poke_locked(notifier);
 	}
 	pthread_mutex_unlock(&notifier->lock);
@@ -168,6 +171,11 @@ void gcl_notifier_poke(struct gcl_session *session)
 	pthread_mutex_lock(&notifier->lock);
 	poke_locked(notifier);
 	pthread_mutex_unlock(&notifier->lock);
+}
+
+bool gcl_notifier_due(const struct gcl_session *session)
+{
+	return session->notifier->count > 0 || session->notifier->armed == 0;
 }
 
 bool gcl_notifier_self(const struct gcl_session *session)

@@ -8,22 +8,13 @@
 #ifndef GCL_GUEST_H
 #define GCL_GUEST_H
 
-#define CL_TARGET_OPENCL_VERSION 300
-#define CL_USE_DEPRECATED_OPENCL_1_0_APIS
-#define CL_USE_DEPRECATED_OPENCL_1_1_APIS
-#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
-#define CL_USE_DEPRECATED_OPENCL_2_0_APIS
-#define CL_USE_DEPRECATED_OPENCL_2_1_APIS
-#define CL_USE_DEPRECATED_OPENCL_2_2_APIS
+#include "object.h"
+#include "session.h"
 
-#include <CL/cl.h>
 #include <CL/cl_ext.h>
 #include <CL/cl_icd.h>
 #include <stddef.h>
 #include <string.h>
-
-#include "object.h"
-#include "session.h"
 
 /* The condition becomes the debug line of GUESTCL_DEBUG=call. */
 #define REFUSE_IF(condition, error)                                                                \

@@ -224,11 +224,8 @@ static bool drain_locked(struct gcl_session *session)
 
 static void wait_locked(struct gcl_session *session, int timeout_ms)
 {
-	int err;
+	int err = gcl_channel_wait(session->channel, false, timeout_ms);
 
-	atomic_store(&session->leader_waits, true); /* pairs with gcl_session_wake() */
-	err = gcl_channel_wait(session->channel, false, timeout_ms);
-	atomic_store(&session->leader_waits, false);
 	if (err == -EPIPE && !drain_locked(session))
 		lose_locked(session, err);
 }
@@ -256,13 +253,16 @@ static void hand_over(struct gcl_session *session)
 
 static void lead(struct gcl_session *session, bool (*done)(const void *arg), const void *arg)
 {
+	/* Before done() is asked; pairs with gcl_session_wake(). */
+	atomic_store(&session->leader_waits, true);
 	for (;;) {
 		if (drain_locked(session))
 			changed(session);
 		if (done(arg) || session->lost)
-			return;
+			break;
 		wait_locked(session, -1);
 	}
+	atomic_store_explicit(&session->leader_waits, false, memory_order_relaxed);
 }
 
 /* Sleeps until something changed or nobody leads. */
@@ -307,10 +307,12 @@ bool gcl_session_lead(struct gcl_session *session)
 {
 	if (session->lost || pthread_mutex_trylock(&session->rx_lock))
 		return false;
-	if (!drain_locked(session)) {
+	atomic_store(&session->leader_waits, true); /* as in lead() */
+	if (!drain_locked(session) && !gcl_notifier_due(session)) {
 		wait_locked(session, -1);
 		drain_locked(session);
 	}
+	atomic_store_explicit(&session->leader_waits, false, memory_order_relaxed);
 	pthread_mutex_unlock(&session->rx_lock);
 	changed(session);
 	return true;
@@ -318,8 +320,7 @@ bool gcl_session_lead(struct gcl_session *session)
 
 void gcl_session_wake(struct gcl_session *session)
 {
-	atomic_thread_fence(
-		memory_order_seq_cst); /* pairs with wait_locked(): state, then leader_waits */
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with lead(): state, then leader_waits */
 	if (session->leader_waits && !session->lost)
 		gcl_channel_interrupt(session->channel);
 	changed(session);

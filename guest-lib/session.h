@@ -14,6 +14,14 @@
 #ifndef GCL_SESSION_H
 #define GCL_SESSION_H
 
+#define CL_TARGET_OPENCL_VERSION 300
+#define CL_USE_DEPRECATED_OPENCL_1_0_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_0_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_2_2_APIS
+
 #include <CL/cl.h>
 #include <pthread.h>
 
@@ -48,7 +56,7 @@ struct gcl_session {
 	pthread_mutex_t change_lock; /* followers wait for change */
 	pthread_cond_t change;
 	_Atomic unsigned followers; /* changed under change_lock */
-	_Atomic bool leader_waits;  /* the leader is in gcl_channel_wait() */
+	_Atomic bool leader_waits;  /* the leader is, or is about to be, in gcl_channel_wait() */
 
 	pthread_mutex_t request_lock;
 	struct gcl_list requests; /* struct gcl_request.link */
@@ -166,6 +174,9 @@ void gcl_notifier_disarm(struct gcl_session *session);
 /** gcl_notifier_poke() - a thread stopped leading: the notifier may have to take over. Cheap when
  * nothing is armed. */
 void gcl_notifier_poke(struct gcl_session *session);
+
+/** gcl_notifier_due() - must the notifier look after something else than receiving? */
+bool gcl_notifier_due(const struct gcl_session *session);
 
 /** gcl_notifier_self() - is this the notifier thread? */
 bool gcl_notifier_self(const struct gcl_session *session);
