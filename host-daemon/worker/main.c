@@ -91,19 +91,20 @@ static const char *prepare(struct gcl_worker *worker)
 		return "no pipe for what kernels print";
 	if (gcl_snapshot_make(worker))
 		return "no memory to describe the host's devices";
+	if (worker->welcome->n_platforms == 0)
+		return "the host has no OpenCL platform: install a runtime, such as the package "
+		       "pocl-opencl-icd, and see that clinfo lists it";
 	return NULL;
 }
 
-/* Tells the broker how the preparation went. Return: true when it is there to hear. */
+/* Tells the broker, which logs it, how the preparation went. Return: true when it is there. */
 static bool broker_tell(int socket, const char *failure)
 {
 	char text[1 + GCL_HANDOVER_TEXT_MAX] = {GCL_HANDOVER_READY};
 	size_t size = 1;
 
-	if (failure) {
-		gcl_log_error(worker, "%s", failure);
+	if (failure)
 		size = (size_t)snprintf(text, sizeof(text), "%c%s", GCL_HANDOVER_FAILED, failure);
-	}
 	return send(socket, text, GCL_MIN(size, sizeof(text)), MSG_NOSIGNAL) > 0;
 }
 
