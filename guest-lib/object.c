@@ -159,6 +159,28 @@ void *gcl_object_lookup(uint64_t id, enum gcl_kind kind)
 	return found;
 }
 
+/* The object's creation was posted, and the host could not do it: each use fails from here on. */
+void gcl_on_object_failed(struct gcl_session *session, const struct gcl_frame *head,
+			  const Gcl__ObjectFailed *message)
+{
+	enum gcl_kind kind = gcl_id_kind(message->id);
+	struct pool *pool;
+	struct slot *slot;
+
+	(void)session;
+	(void)head;
+	if (kind <= GCL_KIND_NONE || kind >= GCL_KIND_COUNT || message->status >= 0)
+		return;
+	gcl_log_debug(call, "the host could not make object %#llx: %d",
+		      (unsigned long long)message->id, message->status);
+	pool = &pools[kind];
+	pthread_mutex_lock(&pool->lock);
+	slot = slot_at(pool, gcl_id_index(message->id));
+	if (slot && gcl_valid(&slot->object, kind) && slot->object.id == message->id)
+		atomic_store_explicit(&slot->object.failed, message->status, memory_order_relaxed);
+	pthread_mutex_unlock(&pool->lock);
+}
+
 void gcl_object_each(enum gcl_kind kind, void (*visit)(void *object, void *data), void *data)
 {
 	struct pool *pool = &pools[kind];
