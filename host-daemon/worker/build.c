@@ -22,6 +22,7 @@ struct build {
 	struct gcl_device_list all;    /* that the answer tells of */
 	struct gcl_device_list chosen; /* that the guest named, may be none */
 	const char *options;
+	const char *link_options; /* as the guest gave them */
 	cl_uint input_count;
 	cl_program *inputs; /* headers or linked programs: references */
 	const char **names;
@@ -243,15 +244,22 @@ int gcl_handle_program_compile(struct gcl_worker *worker, const struct gcl_call 
 	return build_post(&build);
 }
 
+static cl_program link_call(const struct build *build, const char *options, cl_int *status)
+{
+	return clLinkProgram(build->context, build->chosen.count, build_devices(build), options,
+			     build->input_count, build->inputs, NULL, NULL, status);
+}
+
 static void link_run(struct gcl_job *job)
 {
 	struct build *build = gcl_container_of(job, struct build, job);
 	struct gcl_link *link = build->link;
 	cl_int status = CL_SUCCESS;
 
-	link->handle = clLinkProgram(build->context, build->chosen.count, build_devices(build),
-				     build->options, build->input_count, build->inputs, NULL, NULL,
-				     &status);
+	link->handle = link_call(build, build->options, &status);
+	/* It is an option of compilers only, but some linkers drop the signatures without it. */
+	if (status == CL_INVALID_LINKER_OPTIONS)
+		link->handle = link_call(build, build->link_options, &status);
 	if (!link->handle && status == CL_SUCCESS)
 		status = CL_OUT_OF_HOST_MEMORY;
 	link->status = status;
@@ -274,9 +282,9 @@ static cl_int link_prepare(struct build *build, const struct gcl_entry *context,
 		return context->failed;
 	clRetainContext(context->handle);
 	build->context = context->handle;
-	build->options = build_string(build, message->options);
+	build->link_options = build_string(build, message->options);
 	build->link = calloc(1, sizeof *build->link);
-	if (!build->options || !build->link)
+	if (!build->link_options || !build->link || options_with_arg_info(build, message->options))
 		return CL_OUT_OF_HOST_MEMORY;
 	build->link->refs = 1;
 	if (!build->chosen.count)
