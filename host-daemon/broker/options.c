@@ -38,8 +38,10 @@ static void pair_add(struct argp_state *state, const char *key, const char *text
 	char error[256];
 	char **pairs = reallocarray(options->pairs, options->pair_count + 1, sizeof *pairs);
 
-	if (!pairs)
+	if (!pairs) {
 		argp_failure(state, EXIT_FAILURE, ENOMEM, "command line");
+		return;
+	}
 	options->pairs = pairs;
 	if (asprintf(&pairs[options->pair_count], "%s%s%s", key, *key ? "=" : "", text) < 0)
 		argp_failure(state, EXIT_FAILURE, ENOMEM, "command line");

@@ -14,11 +14,7 @@
 
 #include "daemon.h"
 
-#define SETTINGS(...)                                                                              \
-	(const char *const[])                                                                      \
-	{                                                                                          \
-		__VA_ARGS__ __VA_OPT__(, ) NULL                                                    \
-	}
+#define SETTINGS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static struct daemon daemon_now;
 
