@@ -5,16 +5,14 @@
 #include "icd.h"
 #include "guest.h"
 
-#define EXPORTED __attribute__((visibility("default")))
-
 /* Not in the headers' C prototypes everywhere. */
 #ifndef CL_PLATFORM_NOT_FOUND_KHR
 #define CL_PLATFORM_NOT_FOUND_KHR -1001
 #endif
 
-EXPORTED CL_API_ENTRY cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint num_entries,
-								cl_platform_id *platforms,
-								cl_uint *num_platforms)
+GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clIcdGetPlatformIDsKHR(cl_uint num_entries,
+								    cl_platform_id *platforms,
+								    cl_uint *num_platforms)
 {
 	const cl_platform_id *found;
 	cl_uint count;
@@ -44,7 +42,7 @@ static const struct {
 	{"clGetPlatformInfo", (void *)clGetPlatformInfo},
 };
 
-EXPORTED CL_API_ENTRY void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)
+GCL_EXPORTED CL_API_ENTRY void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)
 {
 	for (size_t i = 0; name && i < GCL_ARRAY_SIZE(extension_functions); i++)
 		if (strcmp(name, extension_functions[i].name) == 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "guest.h"
+#include "icd.h"
 
 #define VERSION_LIMIT "1.2"
 
@@ -109,10 +110,11 @@ cl_uint gcl_platforms(const cl_platform_id **platforms)
 	return made ? platform_count : 0;
 }
 
-CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform,
-						  cl_platform_info param_name,
-						  size_t param_value_size, void *param_value,
-						  size_t *param_value_size_ret)
+GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform,
+							       cl_platform_info param_name,
+							       size_t param_value_size,
+							       void *param_value,
+							       size_t *param_value_size_ret)
 {
 	const Gcl__Info *info;
 	const char *text;
