@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "tests/test.h"
+#include "test.h"
 
 /* Reads @text as a configuration file, with what is logged in @log. */
 static int read_text(struct gcl_config *config, const char *text, char *log, size_t log_size)

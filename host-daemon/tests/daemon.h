@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "channel.h"
 #include "local.h"
-#include "tests/test.h"
+#include "test.h"
 
 struct daemon {
 	pid_t pid;
