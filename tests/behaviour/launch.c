@@ -28,7 +28,8 @@ static const char source[] =
 	"{ a[get_global_id(1) * get_global_size(0) + get_global_id(0)] = get_group_id(1); }\n"
 	"kernel void say(global uint *a, int n, float f)\n"
 	"{ printf(\"number %d and %5.2f %s %c%%\\n\", n, f, \"text\", 'x');\n"
-	"  printf(\"vector %v4hld hex %x long %ld\\n\", (int4)(1, -2, 3, n), 255 + n, 1L << 40); }\n"
+	"  printf(\"vector %v4hld hex %x long %ld\\n\", (int4)(1, -2, 3, n), 255 + n, 1L << 40); "
+	"}\n"
 	"kernel void count(global uint *a, int n, float f)\n"
 	"{ for (int i = 0; i < n; i++) printf(\"line %d of %d\\n\", i, n); }\n";
 
