@@ -98,17 +98,18 @@ static void answer_cleanup(Gcl__SubDevicesAnswer **answer)
 static cl_int part_init(cl_device_id part, cl_device_id parent, Gcl__Device *described,
 			const struct parts *parts)
 {
-	size_t size = (parts->property_count + 1) * sizeof *part->partition;
+	size_t count = 0;
 
 	part->parent = parent;
 	part->owned = described;
 	gcl_device_get(parent);
-	part->partition = calloc(1, size);
-	if (part->partition) {
-		memcpy(part->partition, parts->properties,
-		       parts->property_count * sizeof *part->partition);
-		part->partition_size = size;
+	/* Runtimes show the list up to its first 0. */
+	part->partition = calloc(parts->property_count + 1, sizeof *part->partition);
+	while (part->partition && count < parts->property_count && parts->properties[count]) {
+		part->partition[count] = parts->properties[count];
+		count++;
 	}
+	part->partition_size = (count + 1) * sizeof *part->partition;
 	TRY(gcl_device_init(part, parent->platform, described));
 	return part->partition ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
 }
@@ -169,7 +170,6 @@ CL_API_ENTRY cl_int CL_API_CALL clCreateSubDevices(cl_device_id device,
 
 	REFUSE_IF(!gcl_valid(device, GCL_KIND_DEVICE), CL_INVALID_DEVICE);
 	REFUSE_IF(!properties || !properties[0], CL_INVALID_VALUE);
-	REFUSE_IF(!out_devices && !num_devices, CL_INVALID_VALUE);
 	REFUSE_IF(out_devices && num_entries == 0, CL_INVALID_VALUE);
 	session = gcl_session_current();
 	REFUSE_IF(!session || !gcl_device_known(device, session), CL_DEVICE_NOT_AVAILABLE);

@@ -191,8 +191,8 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_devic
 	REFUSE_IF(num_entries == 0 && devices, CL_INVALID_VALUE);
 	REFUSE_IF(!devices && !num_devices, CL_INVALID_VALUE);
 	found = gcl_platform_find(platform, device_type, num_entries, devices);
+	REFUSE_IF(found == 0, CL_DEVICE_NOT_FOUND);
 	if (num_devices)
 		*num_devices = found;
-	REFUSE_IF(found == 0, CL_DEVICE_NOT_FOUND);
 	return CL_SUCCESS;
 }
