@@ -193,6 +193,7 @@ static void lose_locked(struct gcl_session *session, int err)
 		      err == -EPIPE ? "daemon or worker ended" : strerror(-err));
 	requests_lose(session);
 	gcl_events_lose(session);
+	gcl_blocks_lose(session);
 }
 
 /* Return: was anything handled? */

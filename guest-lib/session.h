@@ -157,6 +157,7 @@ void gcl_on_mem_freed(struct gcl_session *session, const struct gcl_frame *head,
 /* The session is lost: end all that is under way (event.c, memory.c). Called once, with rx_lock
  * held. */
 void gcl_events_lose(struct gcl_session *session);
+void gcl_blocks_lose(struct gcl_session *session);
 
 /* ------------------------------------------------------------ callbacks (callback.c) */
 

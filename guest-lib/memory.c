@@ -1,0 +1,365 @@
+/*
+ * Memory objects: buffers, sub-buffers, references, and what images share with them.
+ *
+ * A resident buffer is a block of the heap that the host's runtime works on in place; its object
+ * here knows the block's address. The block is given back when the host says MEM_FREED, after
+ * RELEASE was posted. Other contents are only on the device.
+ */
+#include "memory.h"
+
+#include <stdlib.h>
+
+#define KNOWN_FLAGS (GCL_MEM_ACCESS_FLAGS | GCL_MEM_HOST_PTR_FLAGS | GCL_MEM_HOST_ACCESS_FLAGS)
+
+static bool at_most_one(cl_mem_flags flags, cl_mem_flags of)
+{
+	flags &= of;
+	return (flags & (flags - 1)) == 0;
+}
+
+bool gcl_mem_flags_valid(cl_mem_flags flags)
+{
+	return !(flags & ~(cl_mem_flags)KNOWN_FLAGS) && at_most_one(flags, GCL_MEM_ACCESS_FLAGS) &&
+	       at_most_one(flags, GCL_MEM_HOST_ACCESS_FLAGS) &&
+	       !(flags & CL_MEM_USE_HOST_PTR &&
+		 flags & (CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR));
+}
+
+bool gcl_mem_host_ptr_valid(cl_mem_flags flags, const void *host_ptr)
+{
+	return !host_ptr == !(flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR));
+}
+
+bool gcl_mem_is_buffer(cl_mem mem)
+{
+	return gcl_valid(mem, GCL_KIND_MEM) && mem->type == CL_MEM_OBJECT_BUFFER;
+}
+
+bool gcl_mem_is_image(cl_mem mem)
+{
+	return gcl_valid(mem, GCL_KIND_MEM) && mem->type != CL_MEM_OBJECT_BUFFER;
+}
+
+cl_int gcl_mem_use(cl_command_queue queue, cl_mem mem)
+{
+	cl_int failed = atomic_load_explicit(&mem->base.failed, memory_order_relaxed);
+
+	REFUSE_IF(mem->type == CL_MEM_OBJECT_BUFFER && mem->parent &&
+			  mem->origin % queue->device->base_align,
+		  CL_MISALIGNED_SUB_BUFFER_OFFSET);
+	REFUSE_IF(failed, failed);
+	return CL_SUCCESS;
+}
+
+/* ------------------------------------------------------------ life and death */
+
+cl_mem gcl_mem_new(cl_context context, cl_mem_object_type type, cl_mem_flags flags, cl_mem parent)
+{
+	cl_mem mem = gcl_object_new(GCL_KIND_MEM, context->base.session);
+
+	if (!mem)
+		return NULL;
+	mem->context = context;
+	mem->type = type;
+	mem->flags = flags & GCL_MEM_ACCESS_FLAGS ? flags : flags | CL_MEM_READ_WRITE;
+	mem->parent = parent;
+	mem->heap_offset = GCL_HEAP_NONE;
+	pthread_mutex_init(&mem->lock, NULL);
+	gcl_list_init(&mem->mappings);
+	gcl_object_get(context);
+	if (parent)
+		gcl_object_get(parent);
+	return mem;
+}
+
+static void mem_free(cl_mem mem)
+{
+	while (mem->destructors) {
+		struct gcl_destructor *destructor = mem->destructors;
+
+		mem->destructors = destructor->next;
+		free(destructor);
+	}
+	pthread_mutex_destroy(&mem->lock);
+	gcl_object_free(mem);
+}
+
+/* On the notifier's thread. The handle is not used again before it has returned. */
+static void destructors_run(void *arg)
+{
+	cl_mem mem = arg;
+
+	for (const struct gcl_destructor *it = mem->destructors; it; it = it->next)
+		it->fn(mem, it->data);
+	mem_free(mem);
+}
+
+void gcl_mem_finish(cl_mem mem)
+{
+	if (!mem->destructors || gcl_notify(mem->base.session, destructors_run, mem))
+		mem_free(mem);
+}
+
+/* What the object holds, but for its own memory. */
+static void mem_let_go(cl_mem mem)
+{
+	gcl_list_for_each_safe (it, next, &mem->mappings) {
+		struct gcl_mapping *mapping = gcl_container_of(it, struct gcl_mapping, link);
+
+		gcl_heap_free(mem->base.session->heap, mapping->staging);
+		free(mapping);
+	}
+	gcl_mem_put(mem->parent);
+	gcl_context_put(mem->context);
+}
+
+void gcl_mem_abandon(cl_mem mem)
+{
+	gcl_heap_free(mem->base.session->heap, mem->heap_offset);
+	mem_let_go(mem);
+	mem_free(mem);
+}
+
+void gcl_mem_put(cl_mem mem)
+{
+	struct gcl_session *session;
+	uint64_t id;
+
+	if (!mem || !gcl_object_put(mem))
+		return;
+	session = mem->base.session;
+	id = mem->base.id;
+	atomic_store_explicit(&mem->base.magic, 0, memory_order_release);
+	mem_let_go(mem);
+	/* The host sends no MEM_FREED for what it could not make, or has sent it. */
+	if (mem->heap_offset == GCL_HEAP_NONE || session->lost || mem->base.failed) {
+		gcl_heap_free(session->heap, mem->heap_offset);
+		gcl_mem_finish(mem);
+	} else if (mem->destructors) {
+		gcl_block_expect(session, id, mem->heap_offset, mem);
+	} else {
+		gcl_block_expect(session, id, mem->heap_offset, NULL);
+		mem_free(mem);
+	}
+	gcl_post_release(session, id);
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clRetainMemObject(cl_mem mem)
+{
+	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
+	gcl_object_get(mem);
+	return CL_SUCCESS;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clReleaseMemObject(cl_mem mem)
+{
+	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
+	gcl_mem_put(mem);
+	return CL_SUCCESS;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clSetMemObjectDestructorCallback(
+	cl_mem mem, void(CL_CALLBACK *fn)(cl_mem mem, void *data), void *data)
+{
+	struct gcl_destructor *destructor;
+
+	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
+	REFUSE_IF(!fn, CL_INVALID_VALUE);
+	destructor = malloc(sizeof *destructor);
+	REFUSE_IF(!destructor, CL_OUT_OF_HOST_MEMORY);
+	destructor->fn = fn;
+	destructor->data = data;
+	pthread_mutex_lock(&mem->lock);
+	destructor->next = mem->destructors;
+	mem->destructors = destructor;
+	pthread_mutex_unlock(&mem->lock);
+	return CL_SUCCESS;
+}
+
+/* ------------------------------------------------------------ buffers */
+
+static size_t max_alloc(const struct _cl_context *context)
+{
+	cl_ulong max = 0;
+
+	for (cl_uint i = 0; i < context->device_count; i++)
+		max = GCL_MAX(max, context->devices[i]->max_alloc);
+	return max;
+}
+
+/* Posts what makes the buffer. Its block is the caller's again when that fails. */
+static cl_int buffer_create(cl_mem mem, const void *contents)
+{
+	struct gcl_session *session = mem->base.session;
+	Gcl__BufferCreate message = GCL__BUFFER_CREATE__INIT;
+	uint64_t block = GCL_HEAP_NONE;
+	uint8_t *memory = NULL;
+	cl_int status;
+
+	message.id = mem->base.id;
+	message.context = mem->context->base.id;
+	message.flags = mem->flags & ~(cl_mem_flags)GCL_MEM_HOST_PTR_FLAGS;
+	message.size = mem->size;
+	message.resident = mem->context->resident;
+	if (message.resident || contents) {
+		block = gcl_block_alloc(session, mem->size, &memory);
+		REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+	}
+	if (contents)
+		memcpy(memory, contents, mem->size);
+	if (message.resident) {
+		mem->resident = true;
+		mem->heap = memory;
+		mem->heap_offset = message.heap_offset = block;
+		return gcl_post(session, GCL_BUFFER_CREATE, &message.base);
+	}
+	if (contents)
+		gcl_block_expect(session, mem->base.id, block, NULL);
+	status = gcl_post_payload(session, GCL_BUFFER_CREATE, &message.base, contents ? block : 0,
+				  contents ? mem->size : 0, NULL);
+	if (status != CL_SUCCESS)
+		gcl_block_forget(session, mem->base.id);
+	return status;
+}
+
+CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size,
+					       void *host_ptr, cl_int *errcode_ret)
+{
+	cl_mem mem;
+	cl_int status;
+
+	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
+	REFUSE_NULL_IF(!gcl_mem_flags_valid(flags), CL_INVALID_VALUE);
+	REFUSE_NULL_IF(size == 0 || size > max_alloc(context), CL_INVALID_BUFFER_SIZE);
+	REFUSE_NULL_IF(!gcl_mem_host_ptr_valid(flags, host_ptr), CL_INVALID_HOST_PTR);
+	REFUSE_NULL_IF(context->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
+	mem = gcl_mem_new(context, CL_MEM_OBJECT_BUFFER, flags, NULL);
+	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
+	mem->size = size;
+	mem->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
+	status = buffer_create(mem, host_ptr);
+	if (status != CL_SUCCESS)
+		gcl_mem_abandon(mem);
+	REFUSE_NULL_IF(status != CL_SUCCESS, status);
+	gcl_set_error(errcode_ret, CL_SUCCESS);
+	return mem;
+}
+
+/* ------------------------------------------------------------ sub-buffers */
+
+/* A sub-buffer may not do what its buffer may not. */
+static bool sub_flags_valid(cl_mem_flags parent, cl_mem_flags flags)
+{
+	static const struct {
+		cl_mem_flags parent, refused;
+	} rules[] = {
+		{CL_MEM_WRITE_ONLY, CL_MEM_READ_WRITE | CL_MEM_READ_ONLY},
+		{CL_MEM_READ_ONLY, CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY},
+		{CL_MEM_HOST_WRITE_ONLY, CL_MEM_HOST_READ_ONLY},
+		{CL_MEM_HOST_READ_ONLY, CL_MEM_HOST_WRITE_ONLY},
+		{CL_MEM_HOST_NO_ACCESS, CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_WRITE_ONLY},
+	};
+
+	if (!gcl_mem_flags_valid(flags) || flags & GCL_MEM_HOST_PTR_FLAGS)
+		return false;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(rules); i++)
+		if (parent & rules[i].parent && flags & rules[i].refused)
+			return false;
+	return true;
+}
+
+static cl_mem_flags sub_flags(cl_mem_flags parent, cl_mem_flags flags)
+{
+	flags |= parent & GCL_MEM_HOST_PTR_FLAGS;
+	if (!(flags & GCL_MEM_ACCESS_FLAGS))
+		flags |= parent & GCL_MEM_ACCESS_FLAGS;
+	if (!(flags & GCL_MEM_HOST_ACCESS_FLAGS))
+		flags |= parent & GCL_MEM_HOST_ACCESS_FLAGS;
+	return flags;
+}
+
+static bool sub_aligned(const struct _cl_context *context, size_t origin)
+{
+	for (cl_uint i = 0; i < context->device_count; i++)
+		if (origin % context->devices[i]->base_align == 0)
+			return true;
+	return false;
+}
+
+static cl_int sub_buffer_create(cl_mem mem)
+{
+	Gcl__SubBufferCreate message = GCL__SUB_BUFFER_CREATE__INIT;
+
+	message.id = mem->base.id;
+	message.parent = mem->parent->base.id;
+	message.flags = mem->flags & ~(cl_mem_flags)GCL_MEM_HOST_PTR_FLAGS;
+	message.origin = mem->origin;
+	message.size = mem->size;
+	return gcl_post(mem->base.session, GCL_SUB_BUFFER_CREATE, &message.base);
+}
+
+CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags flags,
+						  cl_buffer_create_type type, const void *info,
+						  cl_int *errcode_ret)
+{
+	const cl_buffer_region *region = info;
+	cl_int status;
+	cl_mem mem;
+
+	REFUSE_NULL_IF(!gcl_mem_is_buffer(buffer) || buffer->parent, CL_INVALID_MEM_OBJECT);
+	REFUSE_NULL_IF(!sub_flags_valid(buffer->flags, flags), CL_INVALID_VALUE);
+	REFUSE_NULL_IF(type != CL_BUFFER_CREATE_TYPE_REGION, CL_INVALID_VALUE);
+	REFUSE_NULL_IF(!region, CL_INVALID_VALUE);
+	REFUSE_NULL_IF(region->size == 0, CL_INVALID_BUFFER_SIZE);
+	REFUSE_NULL_IF(!gcl_inside(region->origin, region->size, buffer->size), CL_INVALID_VALUE);
+	REFUSE_NULL_IF(!sub_aligned(buffer->context, region->origin),
+		       CL_MISALIGNED_SUB_BUFFER_OFFSET);
+	REFUSE_NULL_IF(buffer->base.failed, buffer->base.failed);
+	mem = gcl_mem_new(buffer->context, CL_MEM_OBJECT_BUFFER, sub_flags(buffer->flags, flags),
+			  buffer);
+	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
+	mem->origin = region->origin;
+	mem->size = region->size;
+	mem->resident = buffer->resident;
+	if (buffer->resident)
+		mem->heap = buffer->heap + region->origin;
+	if (buffer->host_ptr)
+		mem->host_ptr = (char *)buffer->host_ptr + region->origin;
+	status = sub_buffer_create(mem);
+	if (status != CL_SUCCESS)
+		gcl_mem_abandon(mem);
+	REFUSE_NULL_IF(status != CL_SUCCESS, status);
+	gcl_set_error(errcode_ret, CL_SUCCESS);
+	return mem;
+}
+
+/* ------------------------------------------------------------ information */
+
+CL_API_ENTRY cl_int CL_API_CALL clGetMemObjectInfo(cl_mem mem, cl_mem_info param_name,
+						   size_t param_value_size, void *param_value,
+						   size_t *param_value_size_ret)
+{
+	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
+	switch (param_name) {
+	case CL_MEM_TYPE:
+		GCL_INFO_VALUE(cl_mem_object_type, mem->type);
+	case CL_MEM_FLAGS:
+		GCL_INFO_VALUE(cl_mem_flags, mem->flags);
+	case CL_MEM_SIZE:
+		GCL_INFO_VALUE(size_t, mem->size);
+	case CL_MEM_HOST_PTR:
+		GCL_INFO_VALUE(void *, mem->host_ptr);
+	case CL_MEM_MAP_COUNT:
+		GCL_INFO_VALUE(cl_uint, mem->map_count);
+	case CL_MEM_REFERENCE_COUNT:
+		GCL_INFO_VALUE(cl_uint, mem->base.refs);
+	case CL_MEM_CONTEXT:
+		GCL_INFO_VALUE(cl_context, mem->context);
+	case CL_MEM_ASSOCIATED_MEMOBJECT:
+		GCL_INFO_VALUE(cl_mem, mem->parent);
+	case CL_MEM_OFFSET:
+		GCL_INFO_VALUE(size_t, mem->origin);
+	default:
+		return CL_INVALID_VALUE;
+	}
+}
