@@ -138,6 +138,52 @@ static void built_again(void **state)
 	guest_release(guest, program);
 }
 
+/* More builds than the pool has threads; each answer tells of its own program. */
+static void at_once(void **state)
+{
+	enum { BUILDS = 8 };
+	struct guest *guest = *state;
+	uint64_t programs[BUILDS], requests[BUILDS];
+	char text[64];
+
+	for (int i = 0; i < BUILDS; i++) {
+		Gcl__ProgramBuild message = GCL__PROGRAM_BUILD__INIT;
+
+		snprintf(text, sizeof text, "__kernel void k%d() { }", i);
+		programs[i] = guest_program(guest, text);
+		message.program = programs[i];
+		assert_int_equal(guest_send(guest, GCL_PROGRAM_BUILD, &message), 0);
+		requests[i] = guest->sequence;
+	}
+	for (int i = 0; i < BUILDS; i++) {
+		const struct mail *mail = guest_wait(guest, GCL_ANSWER_BUILD, requests[i], 60);
+		const Gcl__BuildAnswer *answer;
+
+		assert_non_null(mail);
+		answer = (const Gcl__BuildAnswer *)mail->message;
+		assert_int_equal(answer->status, CL_SUCCESS);
+		snprintf(text, sizeof text, "k%d", i);
+		assert_string_equal(answer->kernels[0]->name, text);
+		guest_release(guest, programs[i]);
+	}
+}
+
+/* The session ends with builds under way and builds that have not begun. */
+static void left_behind(void **state)
+{
+	void *other;
+
+	(void)state;
+	guest_setup(&other);
+	for (int i = 0; i < 8; i++) {
+		Gcl__ProgramBuild message = GCL__PROGRAM_BUILD__INIT;
+
+		message.program = guest_program(other, two_kernels);
+		assert_int_equal(guest_send(other, GCL_PROGRAM_BUILD, &message), 0);
+	}
+	guest_teardown(&other);
+}
+
 static const Gcl__BuildAnswer *compile(struct guest *guest, uint64_t program, uint64_t *header,
 				       char **name)
 {
@@ -333,7 +379,8 @@ int main(void)
 		cmocka_unit_test(built_again), cmocka_unit_test(compile_and_link),
 		cmocka_unit_test(hostile),     cmocka_unit_test(from_binary),
 		cmocka_unit_test(bad_binary),  cmocka_unit_test(built_in),
-		cmocka_unit_test(printing),
+		cmocka_unit_test(printing),    cmocka_unit_test(at_once),
+		cmocka_unit_test(left_behind),
 	};
 
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
