@@ -228,14 +228,14 @@ static void printf_check(struct stage *s)
 	for (int n = 1; n <= 100; n *= 10) {
 		MUST(clSetKernelArg(say, 1, sizeof(n), &n));
 		MUST(clSetKernelArg(say, 2, sizeof(number), &number));
-		check_code(named("say %d", n), clEnqueueTask(s->fix.queue, say, 0, NULL, NULL));
-		check_code(named("said %d", n), clFinish(s->fix.queue));
+		MUST(clEnqueueTask(s->fix.queue, say, 0, NULL, NULL));
+		check_code(named("say %d", n), clFinish(s->fix.queue));
 	}
 	for (int n = 0; n <= 300; n += 150) {
 		MUST(clSetKernelArg(count, 1, sizeof(n), &n));
 		MUST(clSetKernelArg(count, 2, sizeof(number), &number));
-		check_code(named("count %d", n), clEnqueueTask(s->fix.queue, count, 0, NULL, NULL));
-		check_code(named("counted %d", n), clFinish(s->fix.queue));
+		MUST(clEnqueueTask(s->fix.queue, count, 0, NULL, NULL));
+		check_code(named("count %d", n), clFinish(s->fix.queue));
 	}
 	MUST(clReleaseKernel(say));
 	MUST(clReleaseKernel(count));

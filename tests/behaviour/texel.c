@@ -31,6 +31,15 @@ struct parties {
 static unsigned char host[4 * SLICE * DEPTH];
 static const size_t zero[3];
 
+/* Each image that is read has known texels from its start. */
+static void image_clear(const struct parties *p, cl_mem image, bool deep)
+{
+	static const cl_float color[4] = {0.25F, 0.5F, 0.75F, 1};
+	const size_t region[3] = {WIDTH, HEIGHT, deep ? DEPTH : 1};
+
+	MUST(clEnqueueFillImage(p->fix->queue, image, color, zero, region, 0, NULL, NULL));
+}
+
 static cl_mem image_made(cl_context context, cl_mem_flags flags, cl_mem_object_type type,
 			 cl_channel_type channels)
 {
@@ -62,6 +71,10 @@ static void parties_open(struct parties *p, const struct fixture *fix)
 	p->no_host = image_made(context, CL_MEM_HOST_NO_ACCESS, flat, CL_UNORM_INT8);
 	p->buffer = buffer_patterned(fix, BYTES, 1);
 	p->small = buffer_patterned(fix, 64, 1);
+	image_clear(p, p->flat, false);
+	image_clear(p, p->second, false);
+	image_clear(p, p->volume, true);
+	image_clear(p, p->layers, true);
 }
 
 static void parties_close(struct parties *p)
