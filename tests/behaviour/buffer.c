@@ -84,8 +84,6 @@ static void creation_wrong(const struct fixture *fix)
 		{"host pointer with ALLOC", CL_MEM_ALLOC_HOST_PTR, SIZE, host},
 		{"USE without host pointer", CL_MEM_USE_HOST_PTR, SIZE, NULL},
 		{"COPY without host pointer", CL_MEM_COPY_HOST_PTR, SIZE, NULL},
-		{"size 0 and wrong flags", CL_MEM_READ_ONLY | CL_MEM_WRITE_ONLY, 0, NULL},
-		{"size 0 and host pointer", 0, 0, host},
 	};
 	cl_ulong largest = 0;
 
