@@ -113,7 +113,7 @@ struct gcl_outbox {
 	struct gcl_list pending; /* struct outbox_item */
 	_Atomic size_t
 		pending_count; /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
-	size_t pending_bytes;  /* at most GCL_PENDING_BYTES_MAX, as well */
+	_Atomic size_t pending_bytes; /* at most GCL_PENDING_BYTES_MAX, as well */
 };
 
 void gcl_outbox_init(struct gcl_outbox *outbox);
