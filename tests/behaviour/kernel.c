@@ -259,7 +259,7 @@ static void nulls_check(const struct fixture *fix, cl_program program)
 {
 	cl_kernel kernel = kernel_made(program, "nulls");
 	cl_mem out = buffer_patterned(fix, 64, 1);
-	const cl_mem null = NULL;
+	cl_mem null = NULL;
 
 	MUST(clSetKernelArg(kernel, 0, sizeof(out), &out));
 	check_code("set NULL handle", clSetKernelArg(kernel, 1, sizeof(cl_mem), &null));
