@@ -55,9 +55,10 @@ static cl_int parts_prepare(struct parts *parts, cl_device_id device, struct gcl
 	size_t length = properties_length(properties);
 
 	TRY(clGetDeviceInfo(device, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof most, &most, NULL));
-	most = GCL_MIN(most, PARTS_MAX);
-	parts->devices = calloc(most + 1u, sizeof(cl_device_id));
-	parts->ids = calloc(most + 1u, sizeof *parts->ids);
+	/* What can't be parted is asked all the same, for the host's error. */
+	most = GCL_MAX(GCL_MIN(most, PARTS_MAX), 1u);
+	parts->devices = calloc(most, sizeof(cl_device_id));
+	parts->ids = calloc(most, sizeof *parts->ids);
 	parts->properties = calloc(length, sizeof *parts->properties);
 	REFUSE_IF(!parts->devices || !parts->ids || !parts->properties, CL_OUT_OF_HOST_MEMORY);
 	for (size_t i = 0; i < length; i++)
