@@ -123,6 +123,8 @@ void gcl_mem_abandon(cl_mem mem)
 void gcl_mem_put(cl_mem mem)
 {
 	struct gcl_session *session;
+	bool awaited; /* MEM_FREED comes */
+	bool kept;    /* until then */
 	uint64_t id;
 
 	if (!mem || !gcl_object_put(mem))
@@ -132,16 +134,18 @@ void gcl_mem_put(cl_mem mem)
 	atomic_store_explicit(&mem->base.magic, 0, memory_order_release);
 	mem_let_go(mem);
 	/* The host sends no MEM_FREED for what it could not make, or has sent it. */
-	if (mem->heap_offset == GCL_HEAP_NONE || session->lost || mem->base.failed) {
+	awaited = mem->heap_offset != GCL_HEAP_NONE && !session->lost && !mem->base.failed;
+	kept = awaited && mem->destructors;
+	if (awaited)
+		gcl_block_expect(session, id, mem->heap_offset, kept ? mem : NULL);
+	/* Before the slot is given back: another thread's object may have its index at once. */
+	gcl_post_release(session, id);
+	if (!awaited) {
 		gcl_heap_free(session->heap, mem->heap_offset);
 		gcl_mem_finish(mem);
-	} else if (mem->destructors) {
-		gcl_block_expect(session, id, mem->heap_offset, mem);
-	} else {
-		gcl_block_expect(session, id, mem->heap_offset, NULL);
+	} else if (!kept) {
 		mem_free(mem);
 	}
-	gcl_post_release(session, id);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clRetainMemObject(cl_mem mem)
