@@ -42,7 +42,7 @@ static int parts_append(struct gcl_worker *worker, const void *body, size_t size
 	 * checked here too, because it is here that memory is taken. */
 	if (wanted > GCL_MESSAGE_MAX)
 		return -EMSGSIZE;
-	if (wanted > worker->parts_room) {
+	if (wanted >= worker->parts_room) {
 		size_t room = GCL_MIN(GCL_MAX(2 * wanted, 4 * GCL_FRAME_MAX), GCL_MESSAGE_MAX);
 		uint8_t *parts = realloc(worker->parts, room);
 
