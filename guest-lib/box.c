@@ -37,6 +37,16 @@ struct gcl_box gcl_box_at(const struct gcl_box *box, const size_t at[3])
 	return part;
 }
 
+Gcl__Box gcl_wire_box(const size_t values[3])
+{
+	Gcl__Box box = GCL__BOX__INIT;
+
+	box.x = values[0];
+	box.y = values[1];
+	box.z = values[2];
+	return box;
+}
+
 static bool add_product(size_t *sum, size_t a, size_t b)
 {
 	size_t product;

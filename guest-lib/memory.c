@@ -61,7 +61,7 @@ cl_mem gcl_mem_new(cl_context context, cl_mem_object_type type, cl_mem_flags fla
 		return NULL;
 	mem->context = context;
 	mem->type = type;
-	mem->flags = flags & GCL_MEM_ACCESS_FLAGS ? flags : flags | CL_MEM_READ_WRITE;
+	mem->flags = flags ? flags : CL_MEM_READ_WRITE;
 	mem->parent = parent;
 	mem->heap_offset = GCL_HEAP_NONE;
 	pthread_mutex_init(&mem->lock, NULL);
@@ -252,7 +252,7 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags 
 /* ------------------------------------------------------------ sub-buffers */
 
 /* A sub-buffer may not do what its buffer may not. */
-static bool sub_flags_valid(cl_mem_flags parent, cl_mem_flags flags)
+bool gcl_mem_sub_flags_valid(cl_mem_flags parent, cl_mem_flags flags)
 {
 	static const struct {
 		cl_mem_flags parent, refused;
@@ -272,7 +272,7 @@ static bool sub_flags_valid(cl_mem_flags parent, cl_mem_flags flags)
 	return true;
 }
 
-static cl_mem_flags sub_flags(cl_mem_flags parent, cl_mem_flags flags)
+cl_mem_flags gcl_mem_sub_flags(cl_mem_flags parent, cl_mem_flags flags)
 {
 	flags |= parent & GCL_MEM_HOST_PTR_FLAGS;
 	if (!(flags & GCL_MEM_ACCESS_FLAGS))
@@ -311,7 +311,7 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 	cl_mem mem;
 
 	REFUSE_NULL_IF(!gcl_mem_is_buffer(buffer) || buffer->parent, CL_INVALID_MEM_OBJECT);
-	REFUSE_NULL_IF(!sub_flags_valid(buffer->flags, flags), CL_INVALID_VALUE);
+	REFUSE_NULL_IF(!gcl_mem_sub_flags_valid(buffer->flags, flags), CL_INVALID_VALUE);
 	REFUSE_NULL_IF(type != CL_BUFFER_CREATE_TYPE_REGION, CL_INVALID_VALUE);
 	REFUSE_NULL_IF(!region, CL_INVALID_VALUE);
 	REFUSE_NULL_IF(region->size == 0, CL_INVALID_BUFFER_SIZE);
@@ -319,8 +319,8 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 	REFUSE_NULL_IF(!sub_aligned(buffer->context, region->origin),
 		       CL_MISALIGNED_SUB_BUFFER_OFFSET);
 	REFUSE_NULL_IF(buffer->base.failed, buffer->base.failed);
-	mem = gcl_mem_new(buffer->context, CL_MEM_OBJECT_BUFFER, sub_flags(buffer->flags, flags),
-			  buffer);
+	mem = gcl_mem_new(buffer->context, CL_MEM_OBJECT_BUFFER,
+			  gcl_mem_sub_flags(buffer->flags, flags), buffer);
 	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
 	mem->origin = region->origin;
 	mem->size = region->size;

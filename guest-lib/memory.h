@@ -58,6 +58,12 @@ bool gcl_mem_flags_valid(cl_mem_flags flags);
 /** gcl_mem_host_ptr_valid() - is there a host pointer just when @flags want one? */
 bool gcl_mem_host_ptr_valid(cl_mem_flags flags, const void *host_ptr);
 
+/** gcl_mem_sub_flags_valid() - may a part of an object with the flags @parent have these? */
+bool gcl_mem_sub_flags_valid(cl_mem_flags parent, cl_mem_flags flags);
+
+/** gcl_mem_sub_flags() - @flags with what is inherited. */
+cl_mem_flags gcl_mem_sub_flags(cl_mem_flags parent, cl_mem_flags flags);
+
 /** gcl_mem_new() - an object without memory; holds references to @context and @parent (or NULL). */
 cl_mem gcl_mem_new(cl_context context, cl_mem_object_type type, cl_mem_flags flags, cl_mem parent);
 
@@ -82,6 +88,9 @@ struct gcl_box {
 /** gcl_box_copy() - copy @size (bytes, rows, slices) between boxes that don't overlap, unless both
  * are one row. */
 void gcl_box_copy(const struct gcl_box *to, const struct gcl_box *from, const size_t size[3]);
+
+/** gcl_wire_box() - as messages have it. */
+Gcl__Box gcl_wire_box(const size_t values[3]);
 
 /** gcl_box_at() - the box that begins at @at (bytes, rows, slices) in @box. */
 struct gcl_box gcl_box_at(const struct gcl_box *box, const size_t at[3]);
@@ -188,9 +197,39 @@ cl_int gcl_buffer_check(cl_command_queue queue, cl_mem buffer);
 cl_int gcl_transfer_check(cl_command_queue queue, cl_mem mem, cl_mem_flags refused, cl_uint count,
 			  const cl_event *list);
 
-/* ------------------------------------------------------------ image.c */
+/* ------------------------------------------------------------ image-format.c */
 
-/** gcl_image_region() - is it inside the image, with the zeros and ones that its type asks for? */
+/** gcl_image_element_size() - bytes of a pixel, or 0 where order and type don't go together. */
+size_t gcl_image_element_size(const cl_image_format *format);
+
+/** gcl_image_supported() - does a device of @context know images? */
+bool gcl_image_supported(const struct _cl_context *context);
+
+/** gcl_image_format_supported() - do all of its devices that know images have this format? */
+bool gcl_image_format_supported(const struct _cl_context *context, cl_mem_object_type type,
+				cl_mem_flags flags, const cl_image_format *format);
+
+/* ------------------------------------------------------------ image.c, image-transfer.c */
+
+bool gcl_image_type_valid(cl_mem_object_type type);
+
+/** gcl_image_fits() - is the image within the limits of @device? */
+bool gcl_image_fits(const struct _cl_mem *image, const struct _cl_device_id *device);
+
+/** gcl_image_region_valid() - is it inside the image, with the zeros and ones that its type asks
+ * for? */
 bool gcl_image_region_valid(cl_mem image, const size_t *origin, const size_t *region);
+
+/** gcl_image_box_pitches() - the pitches between rows and slices as regions count them. */
+void gcl_image_box_pitches(const struct _cl_mem *image, size_t *row_pitch, size_t *slice_pitch);
+
+/** gcl_image_check() - the checks that commands on an image begin with. */
+cl_int gcl_image_check(cl_command_queue queue, cl_mem image);
+
+/** gcl_image_device_check() - can the queue's device work with the image? */
+cl_int gcl_image_device_check(cl_command_queue queue, cl_mem image);
+
+/** gcl_image_transfer() - set the shape of a transfer of pixels, which may be a buffer's bytes. */
+void gcl_image_transfer(struct gcl_transfer *transfer);
 
 #endif

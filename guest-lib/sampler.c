@@ -18,14 +18,6 @@ static bool addressing_valid(cl_addressing_mode mode, cl_bool normalized)
 	}
 }
 
-static bool images_supported(const struct _cl_context *context)
-{
-	for (cl_uint i = 0; i < context->device_count; i++)
-		if (context->devices[i]->image_support)
-			return true;
-	return false;
-}
-
 static void sampler_free(cl_sampler sampler)
 {
 	gcl_context_put(sampler->context);
@@ -55,7 +47,7 @@ CL_API_ENTRY cl_sampler CL_API_CALL clCreateSampler(cl_context context, cl_bool 
 	REFUSE_NULL_IF(normalized != CL_TRUE && normalized != CL_FALSE, CL_INVALID_VALUE);
 	REFUSE_NULL_IF(!addressing_valid(addressing, normalized), CL_INVALID_VALUE);
 	REFUSE_NULL_IF(filter != CL_FILTER_NEAREST && filter != CL_FILTER_LINEAR, CL_INVALID_VALUE);
-	REFUSE_NULL_IF(!images_supported(context), CL_INVALID_OPERATION);
+	REFUSE_NULL_IF(!gcl_image_supported(context), CL_INVALID_OPERATION);
 	sampler = gcl_object_new(GCL_KIND_SAMPLER, context->base.session);
 	REFUSE_NULL_IF(!sampler, CL_OUT_OF_HOST_MEMORY);
 	gcl_object_get(context);

@@ -168,16 +168,6 @@ static void staged_also_free(struct gcl_completion *completion, uint64_t block)
 
 /* ------------------------------------------------------------ posting */
 
-static Gcl__Box wire_box(const size_t values[3])
-{
-	Gcl__Box box = GCL__BOX__INIT;
-
-	box.x = values[0];
-	box.y = values[1];
-	box.z = values[2];
-	return box;
-}
-
 static cl_int linear_post(const struct gcl_transfer *transfer, struct gcl_enqueue *enqueue,
 			  const struct piece *piece, uint64_t block, cl_event *event)
 {
@@ -208,7 +198,7 @@ static cl_int rect_post(const struct gcl_transfer *transfer, struct gcl_enqueue 
 	const size_t at[3] = {transfer->origin[0] + piece->at[0],
 			      transfer->origin[1] + piece->at[1],
 			      transfer->origin[2] + piece->at[2]};
-	Gcl__Box origin = wire_box(at), region = wire_box(piece->size);
+	Gcl__Box origin = gcl_wire_box(at), region = gcl_wire_box(piece->size);
 
 	if (transfer->write) {
 		to.command = &enqueue->command;
@@ -251,7 +241,7 @@ static cl_int image_post(const struct gcl_transfer *transfer, struct gcl_enqueue
 			      transfer->origin[1] + piece->at[1],
 			      transfer->origin[2] + piece->at[2]};
 	const size_t size[3] = {piece->size[0] / element, piece->size[1], piece->size[2]};
-	Gcl__Box origin = wire_box(at), region = wire_box(size);
+	Gcl__Box origin = gcl_wire_box(at), region = gcl_wire_box(size);
 
 	if (transfer->write) {
 		to.command = &enqueue->command;
