@@ -49,10 +49,7 @@ static void transfer_place(struct gcl_transfer *transfer, cl_mem image, const si
 	gcl_image_transfer(transfer);
 }
 
-/*
- * The program's side. The pitch between layers of a 1D image array is the slice pitch; one that an
- * image has no use for is ignored, as runtimes do.
- */
+/* The program's side. The pitch between layers of a 1D image array is the slice pitch. */
 static bool host_box(cl_mem image, const size_t region[3], size_t row_pitch, size_t slice_pitch,
 		     const void *ptr, struct gcl_box *box)
 {
@@ -64,7 +61,9 @@ static bool host_box(cl_mem image, const size_t region[3], size_t row_pitch, siz
 		row_pitch = bytes;
 	if (row_pitch < bytes || __builtin_mul_overflow(row_pitch, rows, &dense))
 		return false;
-	if (slice_pitch == 0 || !image->slice_pitch)
+	if (slice_pitch && !image->slice_pitch)
+		return false;
+	if (slice_pitch == 0)
 		slice_pitch = dense;
 	if (slice_pitch < dense)
 		return false;

@@ -154,7 +154,7 @@ static bool pitches_get(const cl_image_desc *desc, bool host_ptr, struct _cl_mem
 	       !__builtin_mul_overflow(image->slice_pitch, slices, &image->size);
 }
 
-/* Does the description hold together, but for limits and formats? Fills in @image. */
+/* Does the description hold together, but for formats? Fills in @image. */
 static cl_int desc_get(cl_context context, const cl_image_desc *desc, bool host_ptr,
 		       struct _cl_mem *image)
 {
@@ -167,6 +167,7 @@ static cl_int desc_get(cl_context context, const cl_image_desc *desc, bool host_
 	REFUSE_IF(of_buffer != (desc->buffer != NULL), CL_INVALID_IMAGE_DESCRIPTOR);
 	REFUSE_IF(of_buffer && !gcl_mem_is_buffer(desc->buffer), CL_INVALID_IMAGE_DESCRIPTOR);
 	REFUSE_IF(of_buffer && desc->buffer->context != context, CL_INVALID_CONTEXT);
+	REFUSE_IF(!fits_some_device(image, context), CL_INVALID_IMAGE_SIZE);
 	REFUSE_IF(!pitches_get(desc, host_ptr, image), CL_INVALID_IMAGE_DESCRIPTOR);
 	REFUSE_IF(of_buffer && image->size > desc->buffer->size, CL_INVALID_IMAGE_DESCRIPTOR);
 	image->parent = of_buffer ? desc->buffer : NULL;
@@ -184,9 +185,8 @@ static cl_int image_check(cl_context context, cl_mem_flags flags, const cl_image
 	image->element_size = gcl_image_element_size(format);
 	REFUSE_IF(!image->element_size, CL_INVALID_IMAGE_FORMAT_DESCRIPTOR);
 	REFUSE_IF(!desc, CL_INVALID_IMAGE_DESCRIPTOR);
-	TRY(desc_get(context, desc, host_ptr, image));
 	REFUSE_IF(!gcl_image_supported(context), CL_INVALID_OPERATION);
-	REFUSE_IF(!fits_some_device(image, context), CL_INVALID_IMAGE_SIZE);
+	TRY(desc_get(context, desc, host_ptr, image));
 	REFUSE_IF(!gcl_mem_host_ptr_valid(flags, host_ptr), CL_INVALID_HOST_PTR);
 	image->flags = flags;
 	if (image->parent) {

@@ -84,7 +84,7 @@ static void mem_free(cl_mem mem)
 	gcl_object_free(mem);
 }
 
-/* On the notifier's thread. The handle is not used again before it has returned. */
+/* The handle is not used again before they have returned. */
 static void destructors_run(void *arg)
 {
 	cl_mem mem = arg;
@@ -100,8 +100,30 @@ void gcl_mem_finish(cl_mem mem)
 		mem_free(mem);
 }
 
+static void queue_visit(void *object, void *data)
+{
+	cl_command_queue queue = object;
+	cl_context *busy = data;
+
+	if (queue->context == *busy && queue->posted > queue->done)
+		*busy = NULL;
+	gcl_queue_put(queue);
+}
+
+/* No command of the context can be using any of its objects. */
+static bool context_idle(cl_context context)
+{
+	cl_context busy = context;
+
+	gcl_session_drain(context->base.session);
+	gcl_object_each(GCL_KIND_QUEUE, queue_visit, &busy);
+	return busy;
+}
+
+static void mem_put(cl_mem mem, bool released);
+
 /* What the object holds, but for its own memory. */
-static void mem_let_go(cl_mem mem)
+static void mem_let_go(cl_mem mem, bool released)
 {
 	gcl_list_for_each_safe (it, next, &mem->mappings) {
 		struct gcl_mapping *mapping = gcl_container_of(it, struct gcl_mapping, link);
@@ -109,22 +131,27 @@ static void mem_let_go(cl_mem mem)
 		gcl_heap_free(mem->base.session->heap, mapping->staging);
 		free(mapping);
 	}
-	gcl_mem_put(mem->parent);
+	mem_put(mem->parent, released);
 	gcl_context_put(mem->context);
 }
 
 void gcl_mem_abandon(cl_mem mem)
 {
 	gcl_heap_free(mem->base.session->heap, mem->heap_offset);
-	mem_let_go(mem);
+	mem_let_go(mem, false);
 	mem_free(mem);
 }
 
-void gcl_mem_put(cl_mem mem)
+/*
+ * @released: by the program, on a thread of its own: destructors run at once if nothing can be
+ * using the object any more. Otherwise they run when the host has let go of it, where it says so.
+ */
+static void mem_put(cl_mem mem, bool released)
 {
 	struct gcl_session *session;
 	bool awaited; /* MEM_FREED comes */
-	bool kept;    /* until then */
+	bool at_once; /* destructors run here */
+	bool kept;    /* until MEM_FREED */
 	uint64_t id;
 
 	if (!mem || !gcl_object_put(mem))
@@ -132,20 +159,26 @@ void gcl_mem_put(cl_mem mem)
 	session = mem->base.session;
 	id = mem->base.id;
 	atomic_store_explicit(&mem->base.magic, 0, memory_order_release);
-	mem_let_go(mem);
+	at_once = released && mem->destructors && context_idle(mem->context);
+	mem_let_go(mem, released);
 	/* The host sends no MEM_FREED for what it could not make, or has sent it. */
 	awaited = mem->heap_offset != GCL_HEAP_NONE && !session->lost && !mem->base.failed;
-	kept = awaited && mem->destructors;
+	kept = awaited && mem->destructors && !at_once;
 	if (awaited)
 		gcl_block_expect(session, id, mem->heap_offset, kept ? mem : NULL);
 	/* Before the slot is given back: another thread's object may have its index at once. */
 	gcl_post_release(session, id);
-	if (!awaited) {
+	if (!awaited)
 		gcl_heap_free(session->heap, mem->heap_offset);
+	if (at_once)
+		destructors_run(mem);
+	else if (!kept)
 		gcl_mem_finish(mem);
-	} else if (!kept) {
-		mem_free(mem);
-	}
+}
+
+void gcl_mem_put(cl_mem mem)
+{
+	mem_put(mem, false);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clRetainMemObject(cl_mem mem)
@@ -158,7 +191,7 @@ CL_API_ENTRY cl_int CL_API_CALL clRetainMemObject(cl_mem mem)
 CL_API_ENTRY cl_int CL_API_CALL clReleaseMemObject(cl_mem mem)
 {
 	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
-	gcl_mem_put(mem);
+	mem_put(mem, true);
 	return CL_SUCCESS;
 }
 

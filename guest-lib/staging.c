@@ -468,9 +468,6 @@ cl_int gcl_transfer_run(const struct gcl_transfer *transfer)
 		direct_copy(transfer);
 		return gcl_direct_unlock(transfer->queue, transfer->type, transfer->event);
 	}
-	if (transfer->region[0] == 0)
-		return gcl_order(transfer->queue, transfer->mem, transfer->type, transfer->blocking,
-				 transfer->wait_count, transfer->waits, NULL, transfer->event);
 	return transfer->blocking ? pieces_run(transfer) : staged_run(transfer);
 }
 

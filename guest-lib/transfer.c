@@ -30,7 +30,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue queue, cl_m
 						    cl_event *event)
 {
 	TRY(gcl_buffer_check(queue, buffer));
-	REFUSE_IF(!gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
+	REFUSE_IF(size == 0 || !gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
 	REFUSE_IF(!ptr, CL_INVALID_VALUE);
 	TRY(gcl_transfer_check(queue, buffer, CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS, count,
 			       list));
@@ -55,7 +55,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue queue, cl_
 						     const cl_event *list, cl_event *event)
 {
 	TRY(gcl_buffer_check(queue, buffer));
-	REFUSE_IF(!gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
+	REFUSE_IF(size == 0 || !gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
 	REFUSE_IF(!ptr, CL_INVALID_VALUE);
 	TRY(gcl_transfer_check(queue, buffer, CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS, count,
 			       list));
