@@ -316,8 +316,14 @@ static void built_in_check(const struct fixture *fix)
 	program = clCreateProgramWithBuiltInKernels(context, 1, &fix->device, names, &call_err);
 	check_made("of built-in kernels", program != NULL);
 	if (program && call_err == CL_SUCCESS) {
+		check_infos("of built-in kernels", query_clGetProgramInfo, program,
+			    (const struct info[]){INFO(CL_PROGRAM_KERNEL_NAMES, INFO_TEXT)}, 1);
+		build_info_check(fix, "of built-in kernels", program);
 		names[strcspn(names, ";")] = '\0';
 		MADE("built-in kernel", clCreateKernel(program, names, &call_err));
+		check_code("build of built-in kernels",
+			   clBuildProgram(program, 0, NULL, NULL, NULL, NULL));
+		MADE("built-in kernel after a build", clCreateKernel(program, names, &call_err));
 		MUST(clReleaseProgram(program));
 	}
 	WRONG_MADE("built-in, unknown name",
