@@ -55,7 +55,7 @@ static struct gcl_completion *completion_get(struct gcl_worker *worker)
 		gcl_completions_reap(worker);
 	completion = pool->own;
 	if (!completion)
-		return malloc(sizeof(*completion));
+		return malloc(sizeof *completion);
 	pool->own = completion->next_free;
 	return completion;
 }
@@ -191,7 +191,7 @@ static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *d
 		       "one time for each");
 	if (completion->queue->profiling && completion->event_id)
 		for (size_t i = 0; i < GCL_ARRAY_SIZE(infos); i++)
-			clGetEventProfilingInfo(event, infos[i], sizeof(completion->times[i]),
+			clGetEventProfilingInfo(event, infos[i], sizeof completion->times[i],
 						&completion->times[i], NULL);
 	completion_finish(completion, GCL_MIN(status, CL_COMPLETE));
 }
@@ -200,7 +200,7 @@ cl_int gcl_event_failed(cl_event event)
 {
 	cl_int status = CL_COMPLETE;
 
-	clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof(status), &status, NULL);
+	clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
 	return GCL_MIN(status, CL_SUCCESS);
 }
 

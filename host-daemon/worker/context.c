@@ -19,7 +19,7 @@ static void CL_CALLBACK context_notice(const char *text, const void *private_inf
 	Gcl__ContextNotice notice = GCL__CONTEXT_NOTICE__INIT;
 	char copy[NOTICE_TEXT_MAX];
 
-	snprintf(copy, sizeof(copy), "%s", text ? text : "");
+	snprintf(copy, sizeof copy, "%s", text ? text : "");
 	notice.context = (uintptr_t)data;
 	notice.text = copy;
 	if (private_info) {
@@ -74,8 +74,8 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 		return -EPROTO;
 	noticed = worker;
 	if (!status)
-		status = clGetDeviceInfo(devices[0], CL_DEVICE_PLATFORM, sizeof(platform),
-					 &platform, NULL);
+		status = clGetDeviceInfo(devices[0], CL_DEVICE_PLATFORM, sizeof platform, &platform,
+					 NULL);
 	properties[1] = (cl_context_properties)platform;
 	if (!status)
 		context = clCreateContext(properties, (cl_uint)message->n_devices, devices,

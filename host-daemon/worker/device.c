@@ -58,10 +58,10 @@ int gcl_handle_sub_devices_create(struct gcl_worker *worker, const struct gcl_ca
 	if (!parent || message->n_ids == 0)
 		return -EPROTO;
 	made = gcl_arena_alloc(&worker->arena, message->n_ids * sizeof(cl_device_id));
-	answer.devices = gcl_arena_alloc(&worker->arena, message->n_ids * sizeof(*answer.devices));
+	answer.devices = gcl_arena_alloc(&worker->arena, message->n_ids * sizeof *answer.devices);
 	if (!made || !answer.devices)
 		return -EPROTO;
-	memset(answer.devices, 0, message->n_ids * sizeof(*answer.devices));
+	memset(answer.devices, 0, message->n_ids * sizeof *answer.devices);
 	answer.status = parent->failed;
 	if (!answer.status)
 		answer.status = sub_devices_make(worker, message, parent->handle, made, &count);

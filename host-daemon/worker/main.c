@@ -104,8 +104,8 @@ static bool broker_tell(int socket, const char *failure)
 	size_t size = 1;
 
 	if (failure)
-		size = (size_t)snprintf(text, sizeof(text), "%c%s", GCL_HANDOVER_FAILED, failure);
-	return send(socket, text, GCL_MIN(size, sizeof(text)), MSG_NOSIGNAL) > 0;
+		size = (size_t)snprintf(text, sizeof text, "%c%s", GCL_HANDOVER_FAILED, failure);
+	return send(socket, text, GCL_MIN(size, sizeof text), MSG_NOSIGNAL) > 0;
 }
 
 /* Return: 1 with a guest, 0 when the broker went first, -errno. */

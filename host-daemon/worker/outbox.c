@@ -110,7 +110,7 @@ static bool send_later_locked(struct gcl_worker *worker, const struct gcl_frame 
 		gcl_channel_kill(worker->channel, -ENOBUFS);
 		return false;
 	}
-	item = malloc(sizeof(*item) + size);
+	item = malloc(sizeof *item + size);
 	if (!item) {
 		gcl_channel_kill(worker->channel, -ENOMEM);
 		return false;

@@ -23,7 +23,7 @@ struct gcl_printer {
 
 int gcl_print_start(struct gcl_worker *worker)
 {
-	_cleanup_free_ struct gcl_printer *printer = calloc(1, sizeof(*printer));
+	_cleanup_free_ struct gcl_printer *printer = calloc(1, sizeof *printer);
 	_cleanup_close_ int reader = -1;
 	_cleanup_close_ int writer = -1;
 	int fds[2];
@@ -56,7 +56,7 @@ void gcl_print_drain(struct gcl_worker *worker)
 		waiting = 0;
 	while (waiting > 0) {
 		Gcl__Print print = GCL__PRINT__INIT;
-		ssize_t n = read(printer->fd, printer->text, sizeof(printer->text));
+		ssize_t n = read(printer->fd, printer->text, sizeof printer->text);
 
 		if (n <= 0)
 			break;

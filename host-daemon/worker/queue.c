@@ -11,7 +11,7 @@ static struct gcl_queue *detail_create(const Gcl__QueueCreate *message,
 				       const struct gcl_entry *context,
 				       const struct gcl_entry *device)
 {
-	struct gcl_queue *queue = calloc(1, sizeof(*queue));
+	struct gcl_queue *queue = calloc(1, sizeof *queue);
 	pthread_mutexattr_t attributes;
 
 	if (!queue)

@@ -14,7 +14,7 @@
 
 void gcl_worker_init(struct gcl_worker *worker)
 {
-	memset(worker, 0, sizeof(*worker));
+	memset(worker, 0, sizeof *worker);
 	gcl_arena_init(&worker->arena);
 	gcl_outbox_init(&worker->outbox);
 	gcl_list_init(&worker->queues);
@@ -70,7 +70,7 @@ static int parts_dispatch(struct gcl_worker *worker, const struct gcl_frame *hea
 
 static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
 {
-	size_t size = head->length - sizeof(*head);
+	size_t size = head->length - sizeof *head;
 	bool more = head->flags & GCL_FRAME_MORE;
 	int err;
 
@@ -107,7 +107,7 @@ int gcl_session_run(struct gcl_worker *worker)
 
 	for (;;) {
 		gcl_outbox_flush(worker);
-		err = gcl_channel_receive(channel, &head, worker->body, sizeof(worker->body));
+		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
 		if (err == 0)
 			err = frame_wait(worker);
 		else if (err > 0)

@@ -116,7 +116,7 @@ static cl_int device_info(void *object, cl_uint name, size_t size, void *value, 
 /* Return: the answer to one question, or NULL when there is none. */
 static Gcl__Info *info_ask(get_info *get, void *object, cl_uint name)
 {
-	_cleanup_free_ Gcl__Info *info = malloc(sizeof(*info));
+	_cleanup_free_ Gcl__Info *info = malloc(sizeof *info);
 	_cleanup_free_ uint8_t *value = NULL;
 	size_t size = 0;
 
@@ -137,7 +137,7 @@ static Gcl__Info *info_ask(get_info *get, void *object, cl_uint name)
 static Gcl__Info **infos_ask(get_info *get, void *object, const cl_uint *names, size_t count,
 			     size_t *answered)
 {
-	Gcl__Info **infos = calloc(count, sizeof(*infos));
+	Gcl__Info **infos = calloc(count, sizeof *infos);
 
 	*answered = 0;
 	for (size_t i = 0; infos && i < count; i++) {
@@ -153,20 +153,20 @@ static Gcl__Info **infos_ask(get_info *get, void *object, const cl_uint *names, 
 static Gcl__ImageFormats *formats_ask(cl_context context, cl_mem_object_type type,
 				      cl_mem_flags flags)
 {
-	_cleanup_free_ Gcl__ImageFormats *formats = malloc(sizeof(*formats));
+	_cleanup_free_ Gcl__ImageFormats *formats = malloc(sizeof *formats);
 	_cleanup_free_ cl_image_format *list = NULL;
 	cl_uint count = 0;
 
 	if (!formats || clGetSupportedImageFormats(context, flags, type, 0, NULL, &count) ||
-	    count == 0 || count > INFO_SIZE_MAX / sizeof(*list))
+	    count == 0 || count > INFO_SIZE_MAX / sizeof *list)
 		return NULL;
-	list = calloc(count, sizeof(*list));
+	list = calloc(count, sizeof *list);
 	if (!list || clGetSupportedImageFormats(context, flags, type, count, list, NULL))
 		return NULL;
 	gcl__image_formats__init(formats);
 	formats->type = type;
 	formats->flags = flags;
-	formats->formats.len = count * sizeof(*list);
+	formats->formats.len = count * sizeof *list;
 	formats->formats.data = (uint8_t *)steal_pointer(&list);
 	return steal_pointer(&formats);
 }
@@ -178,11 +178,11 @@ static int device_formats(cl_device_id device, Gcl__Device *described)
 	cl_context context;
 	size_t count = 0;
 
-	clGetDeviceInfo(device, CL_DEVICE_IMAGE_SUPPORT, sizeof(images), &images, NULL);
+	clGetDeviceInfo(device, CL_DEVICE_IMAGE_SUPPORT, sizeof images, &images, NULL);
 	if (!images)
 		return 0;
 	described->formats = calloc(GCL_ARRAY_SIZE(image_types) * GCL_ARRAY_SIZE(image_flags),
-				    sizeof(*described->formats));
+				    sizeof *described->formats);
 	if (!described->formats)
 		return -ENOMEM;
 	context = clCreateContext(NULL, 1, &device, NULL, NULL, NULL);
@@ -204,7 +204,7 @@ static int device_formats(cl_device_id device, Gcl__Device *described)
 
 Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id)
 {
-	Gcl__Device *described = malloc(sizeof(*described));
+	Gcl__Device *described = malloc(sizeof *described);
 
 	if (!described)
 		return NULL;
@@ -240,7 +240,7 @@ static int platform_devices(struct gcl_worker *worker, cl_platform_id platform,
 	if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &count) || count == 0)
 		return 0;
 	devices = calloc(count, sizeof(cl_device_id));
-	described->devices = calloc(count, sizeof(*described->devices));
+	described->devices = calloc(count, sizeof *described->devices);
 	if (!devices || !described->devices)
 		return -ENOMEM;
 	if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices, NULL))
@@ -264,8 +264,8 @@ static bool platform_is_own(const Gcl__Platform *platform)
 	for (size_t i = 0; i < platform->n_infos; i++) {
 		const ProtobufCBinaryData *value = &platform->infos[i]->value;
 
-		if (platform->infos[i]->name == CL_PLATFORM_NAME && value->len >= sizeof(suffix) &&
-		    memcmp(value->data + value->len - sizeof(suffix), suffix, sizeof(suffix)) == 0)
+		if (platform->infos[i]->name == CL_PLATFORM_NAME && value->len >= sizeof suffix &&
+		    memcmp(value->data + value->len - sizeof suffix, suffix, sizeof suffix) == 0)
 			return true;
 	}
 	return false;
@@ -274,7 +274,7 @@ static bool platform_is_own(const Gcl__Platform *platform)
 static int platform_add(struct gcl_worker *worker, cl_platform_id platform)
 {
 	Gcl__Welcome *welcome = worker->welcome;
-	Gcl__Platform *described = malloc(sizeof(*described));
+	Gcl__Platform *described = malloc(sizeof *described);
 	int err;
 
 	if (!described)
@@ -296,7 +296,7 @@ static int platform_add(struct gcl_worker *worker, cl_platform_id platform)
 
 int gcl_snapshot_make(struct gcl_worker *worker)
 {
-	Gcl__Welcome *welcome = malloc(sizeof(*welcome));
+	Gcl__Welcome *welcome = malloc(sizeof *welcome);
 	_cleanup_free_ cl_platform_id *platforms = NULL;
 	cl_uint count = 0;
 	int err = 0;
@@ -310,7 +310,7 @@ int gcl_snapshot_make(struct gcl_worker *worker)
 	if (clGetPlatformIDs(0, NULL, &count) || count == 0)
 		return 0;
 	platforms = calloc(count, sizeof(cl_platform_id));
-	welcome->platforms = calloc(count, sizeof(*welcome->platforms));
+	welcome->platforms = calloc(count, sizeof *welcome->platforms);
 	if (!platforms || !welcome->platforms || !welcome->runtime)
 		return -ENOMEM;
 	if (clGetPlatformIDs(count, platforms, NULL))

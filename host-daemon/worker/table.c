@@ -45,7 +45,7 @@ static bool table_reach(struct gcl_table *table, uint32_t index)
 	if (chunk >= table->chunk_count) {
 		size_t count = GCL_MAX(chunk + 1, table->chunk_count * 2);
 		struct gcl_entry **chunks =
-			reallocarray(table->chunks, count, sizeof(*table->chunks));
+			reallocarray(table->chunks, count, sizeof *table->chunks);
 
 		if (!chunks)
 			return false;

@@ -61,7 +61,7 @@ static void *watch_run(void *data)
 
 int gcl_watch_start(struct gcl_worker *worker, int guest, int broker)
 {
-	struct gcl_watch *watch = calloc(1, sizeof(*watch));
+	struct gcl_watch *watch = calloc(1, sizeof *watch);
 	pthread_t thread;
 	int err;
 
