@@ -159,6 +159,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	else
 		gcl_broker_announce(&broker, NULL);
 	ev_run(broker.loop, 0);
+	gcl_workers_fini(&broker.workers);
 	ev_loop_destroy(broker.loop);
 	gcl_log_info(broker, "stopped");
 	return 0;

@@ -28,6 +28,7 @@
 #include "options.h"
 
 struct gcl_broker;
+struct gcl_workers;
 
 /* One line for a guest and the log. */
 #define GCL_REASON_MAX sizeof(((struct gcl_hello_reply *)0)->text)
@@ -105,6 +106,21 @@ void gcl_guests_refuse(struct gcl_broker *broker, enum gcl_hello_status status, 
 /** gcl_guests_fini() - refuse all guests, half-open ones too. */
 void gcl_guests_fini(struct gcl_broker *broker, const char *reason);
 
+/* ------------------------------------------------------------ kernel cache (cache.c) */
+
+struct gcl_cache {
+	int fd; /* its folder, locked (shared); -1 before the first user */
+};
+
+/** gcl_cache_prepare() - see to it that @uid has a folder in the cache at @path. Return: 0 or
+ * -errno. */
+int gcl_cache_prepare(struct gcl_cache *cache, const char *path, uid_t uid);
+
+/** gcl_cache_sweep() - remove what was left in the folder of @uid; @busy if workers may be
+ * compiling for that user. */
+void gcl_cache_sweep(struct gcl_cache *cache, uid_t uid, bool busy);
+void gcl_cache_fini(struct gcl_cache *cache);
+
 /* ------------------------------------------------------------ worker processes (spawn.c) */
 
 /**
@@ -117,7 +133,7 @@ void gcl_guests_fini(struct gcl_broker *broker, const char *reason);
 int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socket, char *reason,
 	      size_t reason_size);
 
-/* ------------------------------------------------------------ workers (workers.c) */
+/* ------------------------------------------------------------ one worker (worker.c) */
 
 enum gcl_worker_state {
 	GCL_WORKER_STARTING,
@@ -144,10 +160,26 @@ struct gcl_worker_process {
 	struct ev_timer watchdog;
 };
 
+/** gcl_worker_create() - start a worker process for @uid. Return: 0, or -errno and @reason. */
+int gcl_worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_worker_process **out,
+		      char *reason, size_t reason_size);
+
+/** gcl_worker_serve() - pass the guest to the idle worker. Return: 0 or -errno: try another. */
+int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *guest);
+
+/** gcl_worker_end() - tell it to go, by the end of its socket. */
+void gcl_worker_end(struct gcl_worker_process *worker);
+
+/** gcl_clock() - seconds of CLOCK_MONOTONIC; ev_now() follows the wall clock. */
+ev_tstamp gcl_clock(void);
+
+/* ------------------------------------------------------------ workers (workers.c) */
+
 struct gcl_workers {
 	struct gcl_broker *broker;
 	struct gcl_list list;
 	size_t count;
+	struct gcl_cache cache;
 	uid_t spare_uid;   /* of the last guest */
 	uint64_t sessions; /* numbers given so far */
 	/* Starts that came to nothing, in a row; the next is not tried before @not_before. */
@@ -162,9 +194,6 @@ void gcl_workers_init(struct gcl_workers *workers, struct gcl_broker *broker);
 
 /** gcl_workers_idle() - a prepared worker for @uid, or NULL; lends it. */
 struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers, uid_t uid);
-
-/** gcl_worker_serve() - pass the guest to the idle worker. Return: 0 or -errno: try another. */
-int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *guest);
 
 /** gcl_workers_unpromise() - forget which starting workers are counted on. */
 void gcl_workers_unpromise(struct gcl_workers *workers);
@@ -183,6 +212,13 @@ size_t gcl_workers_sessions(const struct gcl_workers *workers, uid_t uid);
 /** gcl_workers_owns() - whether the process @pid is one of the workers. */
 bool gcl_workers_owns(const struct gcl_workers *workers, pid_t pid);
 
+/* What worker.c tells: a worker is prepared, failed to start (@hopeless: the next one will, too),
+ * got a guest, is gone. */
+void gcl_workers_start_done(struct gcl_workers *workers, uid_t uid);
+void gcl_workers_start_failed(struct gcl_workers *workers, const char *reason, bool hopeless);
+void gcl_workers_served(struct gcl_workers *workers, uid_t uid);
+void gcl_workers_gone(struct gcl_workers *workers, uid_t uid);
+
 /** gcl_workers_renew() - the configuration has changed: replace idle workers, forget failures. */
 void gcl_workers_renew(struct gcl_workers *workers);
 
@@ -194,6 +230,8 @@ void gcl_workers_end(struct gcl_workers *workers);
 
 /** gcl_workers_kill() - SIGKILL for all that are left. */
 void gcl_workers_kill(struct gcl_workers *workers);
+
+void gcl_workers_fini(struct gcl_workers *workers);
 
 /* ------------------------------------------------------------ the broker (broker.c) */
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Starting a worker process: its cache folder, environment, limits and descriptors.
+ * Starting a worker process: its environment, limits and descriptors.
  *
  * The worker gets stderr and stdout of the daemon, /dev/null as stdin, the socket as descriptor 3,
  * and nothing else. It never outlives the daemon. What goes wrong between fork and exec is told
@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -44,51 +43,6 @@ static void plan_fini(struct plan *plan)
 	free(plan->cache);
 	free(plan->vendors);
 	free(plan->environment);
-}
-
-/* Makes the folder if need be. One that another user made could hold that user's code. */
-static int folder_ensure(const char *path, mode_t mode)
-{
-	struct stat st;
-
-	if (mkdir(path, mode) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return -errno;
-	if (lstat(path, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	return st.st_uid == geteuid() ? 0 : -EPERM;
-}
-
-/* @path with all folders above it. */
-static int folders_ensure(const char *path)
-{
-	char part[PATH_MAX];
-
-	snprintf(part, sizeof part, "%s", path);
-	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	return folder_ensure(path, 0711);
-}
-
-static int cache_prepare(struct plan *plan, const struct gcl_config *config, uid_t uid)
-{
-	static const char name[] = "POCL_CACHE_DIR=";
-	int err = folders_ensure(config->cache_dir);
-
-	if (err < 0)
-		return err;
-	if (asprintf(&plan->cache, "%s%s/uid-%u", name, config->cache_dir, (unsigned)uid) < 0) {
-		plan->cache = NULL;
-		return -ENOMEM;
-	}
-	return folder_ensure(plan->cache + sizeof name - 1, 0700);
 }
 
 static bool replaced(const struct plan *plan, const char *variable)
@@ -121,17 +75,12 @@ static int environment_prepare(struct plan *plan, const struct gcl_config *confi
 	return 0;
 }
 
-static int plan_init(struct plan *plan, const struct gcl_config *config, uid_t uid, char *reason,
-		     size_t reason_size)
+static int plan_init(struct plan *plan, const struct gcl_config *config, uid_t uid)
 {
-	int err = cache_prepare(plan, config, uid);
-
-	if (err < 0) {
-		snprintf(reason, reason_size,
-			 "guestcld can't make the kernel cache %.90s/uid-%u: %s; make room or set "
-			 "cache-dir in guestcld.conf",
-			 config->cache_dir, (unsigned)uid, strerror(-err));
-		return err;
+	if (asprintf(&plan->cache, "POCL_CACHE_DIR=%s/uid-%u", config->cache_dir, (unsigned)uid) <
+	    0) {
+		plan->cache = NULL;
+		return -ENOMEM;
 	}
 	plan->program = config->worker;
 	plan->arguments[0] = "guestcl-worker";
@@ -205,8 +154,7 @@ int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socke
 	sigset_t all, before;
 	int ends[2], err = 0;
 
-	*reason = '\0';
-	err = plan_init(&plan, config, uid, reason, reason_size);
+	err = plan_init(&plan, config, uid);
 	if (err == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		err = -errno;
 	if (err == 0) {
@@ -223,7 +171,7 @@ int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socke
 		err = *pid < 0 ? -errno : 0;
 		sigprocmask(SIG_SETMASK, &before, NULL);
 	}
-	if (err < 0 && !*reason)
+	if (err < 0)
 		snprintf(reason, reason_size, "guestcld can't start a worker: %s", strerror(-err));
 	if (err == 0)
 		*socket = steal_fd(&ours);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -261,6 +262,51 @@ static void test_foreign_cache(void **state)
 	guest_refused(daemon, "Operation not permitted");
 }
 
+/* Leaves a file as the runtime does. */
+static void leftover(const struct daemon *daemon, const char *name, char *path, size_t size)
+{
+	FILE *file;
+
+	snprintf(path, size, "%.63s/cache/uid-%u/%s", daemon->folder, (unsigned)geteuid(), name);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fclose(file);
+}
+
+static void test_cache_sweep(void **state)
+{
+	struct daemon *daemon = &daemon_now;
+	struct gcl_channel *guest, *other;
+	char temporary[128], kernel[128], folder[128];
+	_cleanup_close_ int fd = -1;
+
+	(void)state;
+	daemon_start_ready(daemon, "serve", NULL);
+	other = guest_connect(daemon);
+	guest = guest_connect(daemon);
+	leftover(daemon, "tempfile_abcdef.cl", temporary, sizeof temporary);
+	leftover(daemon, "program.bc", kernel, sizeof kernel);
+	gcl_channel_close(guest);
+	eventually(daemon_log_count(daemon, ": ended after") == 1);
+	/* It may belong to the session that is left. */
+	assert_int_equal(access(temporary, F_OK), 0);
+	gcl_channel_close(other);
+	eventually(access(temporary, F_OK) < 0);
+	assert_int_equal(access(kernel, F_OK), 0);
+
+	/* Another daemon uses the same cache. */
+	snprintf(folder, sizeof folder, "%.63s/cache", daemon->folder);
+	fd = open(folder, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	guest = guest_connect(daemon);
+	leftover(daemon, "tempfile_ghijkl", temporary, sizeof temporary);
+	gcl_channel_close(guest);
+	eventually(daemon_log_count(daemon, ": ended after") == 3);
+	sleep_ms(200);
+	assert_int_equal(access(temporary, F_OK), 0);
+	daemon_stop(daemon, 1000);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, teardown)
@@ -269,6 +315,7 @@ int main(void)
 		TEST(worker_garbage),	TEST(crash_loop),      TEST(crash_while_serving),
 		TEST(idle_worker_dies), TEST(no_descriptors),  TEST(no_descriptors_for_worker),
 		TEST(no_disk),		TEST(foreign_cache),
+		TEST(cache_sweep),
 	};
 
 	return cmocka_run_group_tests_name("broker-faults", tests, NULL, NULL);
