@@ -314,8 +314,7 @@ int main(void)
 		TEST(worker_missing),	TEST(worker_says_why), TEST(worker_exits),
 		TEST(worker_garbage),	TEST(crash_loop),      TEST(crash_while_serving),
 		TEST(idle_worker_dies), TEST(no_descriptors),  TEST(no_descriptors_for_worker),
-		TEST(no_disk),		TEST(foreign_cache),
-		TEST(cache_sweep),
+		TEST(no_disk),		TEST(foreign_cache),   TEST(cache_sweep),
 	};
 
 	return cmocka_run_group_tests_name("broker-faults", tests, NULL, NULL);
