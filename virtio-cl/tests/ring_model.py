@@ -23,7 +23,7 @@ def errors(folder, spin, cc, option):
         return result.stdout
 
     run(spin, option, "-a", MODEL)
-    run(*cc, "-w", "-O1", "-DSAFETY", "-o", "pan", "pan.c")
+    run(*cc, "-w", "-DSAFETY", "-o", "pan", "pan.c")
     out = run("./pan", "-m100000")
     count = int(re.search(r"errors: (\d+)", out).group(1))
     # A search ends at its first error; one that ends before for another reason shows nothing.
