@@ -113,6 +113,7 @@ static cl_int options_with_arg_info(struct build *build, const char *options)
 
 	if (!copy)
 		return CL_OUT_OF_HOST_MEMORY;
+	gcl_program_text_seen(build->worker, options, strlen(options));
 	if (strstr(options, ARG_INFO_OPTION))
 		snprintf(copy, size, "%s", options);
 	else

@@ -101,6 +101,14 @@ int gcl_devices_named(struct gcl_worker *worker, struct gcl_arena *arena, const 
 	return 0;
 }
 
+void gcl_program_text_seen(struct gcl_worker *worker, const char *text, size_t length)
+{
+	/* What a file holds that the host's compiler includes isn't known here. */
+	if (memmem(text, length, "printf", strlen("printf")) ||
+	    memmem(text, length, "#include", strlen("#include")))
+		worker->may_print = true;
+}
+
 int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__ProgramCreateSource *message = (const Gcl__ProgramCreateSource *)call->message;
@@ -123,8 +131,7 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 	status = context->failed;
 	if (status == CL_SUCCESS)
 		handle = clCreateProgramWithSource(context->handle, 1, &source, &length, &status);
-	if (memmem(source, length, "printf", strlen("printf")))
-		worker->may_print = true;
+	gcl_program_text_seen(worker, source, length);
 	gcl_object_made(worker, entry, handle, status);
 	return 0;
 }

@@ -24,6 +24,9 @@ void gcl_link_put(struct gcl_link *link); /* accepts NULL */
  * guest did not wait for the answer to PROGRAM_LINK (-EPROTO). */
 struct gcl_entry *gcl_program_find(struct gcl_worker *worker, uint64_t id);
 
+/** gcl_program_text_seen() - look at source or options: may kernels made of it print? */
+void gcl_program_text_seen(struct gcl_worker *worker, const char *text, size_t length);
+
 /** The devices of a program or context, with the guest's ids (0 where it has released its own). */
 struct gcl_device_list {
 	cl_uint count;

@@ -363,11 +363,18 @@ static void built_in(void **state)
 static void printing(void **state)
 {
 	struct guest *guest = *state;
+	uint64_t program;
 
 	guest->worker.may_print = false;
 	guest_program(guest, "__kernel void quiet() { }");
 	assert_false(guest->worker.may_print);
 	guest_program(guest, "__kernel void loud() { printf(\"!\"); }");
+	assert_true(guest->worker.may_print);
+
+	guest->worker.may_print = false;
+	program = guest_program(guest, "__kernel void hidden() { P(\"!\"); }");
+	assert_false(guest->worker.may_print);
+	assert_int_equal(guest_build(guest, program, "-DP=printf")->status, CL_SUCCESS);
 	assert_true(guest->worker.may_print);
 }
 
