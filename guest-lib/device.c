@@ -135,6 +135,8 @@ cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__
 	device->base.id = host->id;
 	device->platform = platform;
 	device->host = host;
+	for (cl_uint i = 0; i < GCL_DEVICE_INFO_COUNT; i++)
+		device->infos[i] = device_info(host, GCL_DEVICE_INFO_FIRST + i);
 	device_limits(device, host);
 	device->version = version_lowered(host, CL_DEVICE_VERSION, "OpenCL ");
 	device->c_version = version_lowered(host, CL_DEVICE_OPENCL_C_VERSION, "OpenCL C ");
@@ -193,16 +195,16 @@ CL_API_ENTRY cl_int CL_API_CALL clReleaseDevice(cl_device_id device)
 
 /* ------------------------------------------------------------ information */
 
-/* Every name of OpenCL 1.2 lies up to this one, and every later name behind it. */
-#define LAST_NAME CL_DEVICE_PRINTF_BUFFER_SIZE
-
 static cl_int device_host_value(cl_device_id device, cl_device_info param_name,
 				size_t param_value_size, void *param_value,
 				size_t *param_value_size_ret)
 {
-	const Gcl__Info *info = device_info(device->host, param_name);
+	cl_uint index = param_name - GCL_DEVICE_INFO_FIRST;
+	const Gcl__Info *info;
 
-	REFUSE_IF(!info || param_name > LAST_NAME, CL_INVALID_VALUE);
+	REFUSE_IF(index >= GCL_DEVICE_INFO_COUNT, CL_INVALID_VALUE);
+	info = device->infos[index];
+	REFUSE_IF(!info, CL_INVALID_VALUE);
 	return gcl_info(info->value.data, info->value.len, param_value_size, param_value,
 			param_value_size_ret);
 }

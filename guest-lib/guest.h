@@ -52,12 +52,19 @@ struct _cl_platform_id {
 	char *version;
 };
 
+/* Every device information of OpenCL 1.2 has a name in this range, every later one lies behind it.
+ */
+#define GCL_DEVICE_INFO_FIRST CL_DEVICE_TYPE
+#define GCL_DEVICE_INFO_LAST  CL_DEVICE_PRINTF_BUFFER_SIZE
+#define GCL_DEVICE_INFO_COUNT (GCL_DEVICE_INFO_LAST - GCL_DEVICE_INFO_FIRST + 1)
+
 struct _cl_device_id {
 	struct gcl_object base; /* root devices are never freed */
 	cl_platform_id platform;
 	cl_device_id parent; /* sub-devices hold a reference to it */
 	const Gcl__Device *host;
-	Gcl__Device *owned; /* of a sub-device: freed with it */
+	Gcl__Device *owned;			       /* of a sub-device: freed with it */
+	const Gcl__Info *infos[GCL_DEVICE_INFO_COUNT]; /* the host's values by name, NULL: none */
 	cl_device_type type;
 	bool unified; /* CL_DEVICE_HOST_UNIFIED_MEMORY of a CPU device: buffers may be resident */
 	bool image_support;
@@ -138,7 +145,8 @@ struct _cl_mem {
 	size_t width, height, depth, array_size;
 	size_t row_pitch, slice_pitch;
 	cl_uint mip_levels, samples;
-	pthread_mutex_t lock; /* mappings, destructors */
+	_Atomic bool told;    /* the host knows its id */
+	pthread_mutex_t lock; /* telling, mappings, destructors */
 	struct gcl_list mappings;
 	cl_uint map_count;
 	struct gcl_destructor *destructors;
@@ -407,5 +415,9 @@ cl_int gcl_event_wait(cl_event event);
 /** gcl_mem_is_buffer() / gcl_mem_is_image() - a live memory object of that kind? */
 bool gcl_mem_is_buffer(cl_mem mem);
 bool gcl_mem_is_image(cl_mem mem);
+
+/** gcl_mem_tell() - create the object on the host if that has not been done; before each message
+ * that names it. Return: CL_SUCCESS or why it can't be told. */
+cl_int gcl_mem_tell(cl_mem mem);
 
 #endif
