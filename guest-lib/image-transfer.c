@@ -204,10 +204,10 @@ static cl_int with_buffer_check(cl_command_queue queue, cl_mem image, cl_mem buf
 	REFUSE_IF(!gcl_image_region_valid(image, origin, region), CL_INVALID_VALUE);
 	size = region[0] * image->element_size * region[1] * region[2];
 	REFUSE_IF(!gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
-	/* Copying a buffer's own pixels is not told apart from copying others by the runtime. */
 	TRY(gcl_image_device_check(queue, image));
 	TRY(gcl_transfer_check(queue, image, 0, count, list));
-	return gcl_mem_use(queue, buffer);
+	TRY(gcl_mem_use(queue, buffer));
+	return gcl_mem_tell(buffer);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clEnqueueCopyImageToBuffer(cl_command_queue queue, cl_mem image,

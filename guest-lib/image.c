@@ -245,6 +245,8 @@ static cl_int image_create(cl_mem image, const void *contents)
 	size_t size = 0;
 	cl_int status;
 
+	if (image->parent)
+		TRY(gcl_mem_tell(image->parent));
 	if (contents)
 		TRY(contents_stage(image, contents, &block, &size));
 	message.id = image->base.id;
@@ -259,6 +261,7 @@ static cl_int image_create(cl_mem image, const void *contents)
 	message.array_size = image->array_size;
 	message.buffer = image->parent ? image->parent->base.id : 0;
 	status = gcl_post_payload(session, GCL_IMAGE_CREATE, &message.base, block, size, NULL);
+	image->told = status == CL_SUCCESS;
 	if (status != CL_SUCCESS)
 		gcl_block_forget(session, image->base.id);
 	return status;

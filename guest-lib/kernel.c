@@ -242,6 +242,7 @@ static cl_int mem_set(cl_kernel kernel, struct gcl_arg *arg, size_t size, const 
 	}
 	REFUSE_IF(image ? !gcl_mem_is_image(mem) : !gcl_mem_is_buffer(mem), CL_INVALID_MEM_OBJECT);
 	REFUSE_IF(mem->context != kernel->program->context, CL_INVALID_MEM_OBJECT);
+	TRY(gcl_mem_tell(mem));
 	arg->wire.object = mem->base.id;
 	return CL_SUCCESS;
 }

@@ -4,6 +4,9 @@
  * A resident buffer is a block of the heap that the host's runtime works on in place; its object
  * here knows the block's address. The block is given back when the host says MEM_FREED, after
  * RELEASE was posted. Other contents are only on the device.
+ *
+ * The host is told of a buffer when the first message names it: one that only the guest reads and
+ * writes costs no message at all.
  */
 #include "memory.h"
 
@@ -149,6 +152,7 @@ void gcl_mem_abandon(cl_mem mem)
 static void mem_put(cl_mem mem, bool released)
 {
 	struct gcl_session *session;
+	bool told = mem && mem->told;
 	bool awaited; /* MEM_FREED comes */
 	bool at_once; /* destructors run here */
 	bool kept;    /* until MEM_FREED */
@@ -162,12 +166,13 @@ static void mem_put(cl_mem mem, bool released)
 	at_once = released && mem->destructors && context_idle(mem->context);
 	mem_let_go(mem, released);
 	/* The host sends no MEM_FREED for what it could not make, or has sent it. */
-	awaited = mem->heap_offset != GCL_HEAP_NONE && !session->lost && !mem->base.failed;
+	awaited = mem->heap_offset != GCL_HEAP_NONE && told && !session->lost && !mem->base.failed;
 	kept = awaited && mem->destructors && !at_once;
 	if (awaited)
 		gcl_block_expect(session, id, mem->heap_offset, kept ? mem : NULL);
 	/* Before the slot is given back: another thread's object may have its index at once. */
-	gcl_post_release(session, id);
+	if (told)
+		gcl_post_release(session, id);
 	if (!awaited)
 		gcl_heap_free(session->heap, mem->heap_offset);
 	if (at_once)
@@ -224,38 +229,52 @@ static size_t max_alloc(const struct _cl_context *context)
 	return max;
 }
 
-/* Posts what makes the buffer. Its block is the caller's again when that fails. */
-static cl_int buffer_create(cl_mem mem, const void *contents)
+/* @block: where the contents are, or GCL_HEAP_NONE */
+static cl_int buffer_post(cl_mem mem, uint64_t block)
 {
 	struct gcl_session *session = mem->base.session;
 	Gcl__BufferCreate message = GCL__BUFFER_CREATE__INIT;
-	uint64_t block = GCL_HEAP_NONE;
-	uint8_t *memory = NULL;
 	cl_int status;
 
 	message.id = mem->base.id;
 	message.context = mem->context->base.id;
 	message.flags = mem->flags & ~(cl_mem_flags)GCL_MEM_HOST_PTR_FLAGS;
 	message.size = mem->size;
-	message.resident = mem->context->resident;
-	if (message.resident || contents) {
-		block = gcl_block_alloc(session, mem->size, &memory);
-		REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);
-	}
-	if (contents)
-		memcpy(memory, contents, mem->size);
-	if (message.resident) {
-		mem->resident = true;
-		mem->heap = memory;
-		mem->heap_offset = message.heap_offset = block;
+	message.resident = mem->resident;
+	if (mem->resident)
+		message.heap_offset = mem->heap_offset;
+	if (block == GCL_HEAP_NONE)
 		return gcl_post(session, GCL_BUFFER_CREATE, &message.base);
-	}
-	if (contents)
-		gcl_block_expect(session, mem->base.id, block, NULL);
-	status = gcl_post_payload(session, GCL_BUFFER_CREATE, &message.base, contents ? block : 0,
-				  contents ? mem->size : 0, NULL);
+	gcl_block_expect(session, mem->base.id, block, NULL);
+	status =
+		gcl_post_payload(session, GCL_BUFFER_CREATE, &message.base, block, mem->size, NULL);
 	if (status != CL_SUCCESS)
 		gcl_block_forget(session, mem->base.id);
+	return status;
+}
+
+/* Gets the memory of a resident buffer. Other buffers with contents are made on the host at once,
+ * since there the contents are. */
+static cl_int buffer_place(cl_mem mem, const void *contents)
+{
+	uint8_t *memory = NULL;
+	uint64_t block;
+	cl_int status;
+
+	if (!mem->context->resident && !contents)
+		return CL_SUCCESS;
+	block = gcl_block_alloc(mem->base.session, mem->size, &memory);
+	REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);
+	if (contents)
+		memcpy(memory, contents, mem->size);
+	if (mem->context->resident) {
+		mem->resident = true;
+		mem->heap = memory;
+		mem->heap_offset = block;
+		return CL_SUCCESS;
+	}
+	status = buffer_post(mem, block);
+	mem->told = status == CL_SUCCESS;
 	return status;
 }
 
@@ -274,7 +293,7 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags 
 	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
 	mem->size = size;
 	mem->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
-	status = buffer_create(mem, host_ptr);
+	status = buffer_place(mem, host_ptr);
 	if (status != CL_SUCCESS)
 		gcl_mem_abandon(mem);
 	REFUSE_NULL_IF(status != CL_SUCCESS, status);
@@ -323,10 +342,11 @@ static bool sub_aligned(const struct _cl_context *context, size_t origin)
 	return false;
 }
 
-static cl_int sub_buffer_create(cl_mem mem)
+static cl_int sub_buffer_post(cl_mem mem)
 {
 	Gcl__SubBufferCreate message = GCL__SUB_BUFFER_CREATE__INIT;
 
+	TRY(gcl_mem_tell(mem->parent));
 	message.id = mem->base.id;
 	message.parent = mem->parent->base.id;
 	message.flags = mem->flags & ~(cl_mem_flags)GCL_MEM_HOST_PTR_FLAGS;
@@ -340,7 +360,6 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 						  cl_int *errcode_ret)
 {
 	const cl_buffer_region *region = info;
-	cl_int status;
 	cl_mem mem;
 
 	REFUSE_NULL_IF(!gcl_mem_is_buffer(buffer) || buffer->parent, CL_INVALID_MEM_OBJECT);
@@ -352,6 +371,7 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 	REFUSE_NULL_IF(!sub_aligned(buffer->context, region->origin),
 		       CL_MISALIGNED_SUB_BUFFER_OFFSET);
 	REFUSE_NULL_IF(buffer->base.failed, buffer->base.failed);
+	REFUSE_NULL_IF(buffer->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
 	mem = gcl_mem_new(buffer->context, CL_MEM_OBJECT_BUFFER,
 			  gcl_mem_sub_flags(buffer->flags, flags), buffer);
 	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
@@ -362,12 +382,34 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 		mem->heap = buffer->heap + region->origin;
 	if (buffer->host_ptr)
 		mem->host_ptr = (char *)buffer->host_ptr + region->origin;
-	status = sub_buffer_create(mem);
-	if (status != CL_SUCCESS)
-		gcl_mem_abandon(mem);
-	REFUSE_NULL_IF(status != CL_SUCCESS, status);
 	gcl_set_error(errcode_ret, CL_SUCCESS);
 	return mem;
+}
+
+/* ------------------------------------------------------------ telling the host */
+
+static cl_int mem_tell_locked(cl_mem mem)
+{
+	cl_int status;
+
+	if (mem->told)
+		return CL_SUCCESS;
+	status = mem->parent ? sub_buffer_post(mem) : buffer_post(mem, GCL_HEAP_NONE);
+	if (status == CL_SUCCESS)
+		atomic_store_explicit(&mem->told, true, memory_order_release);
+	return status;
+}
+
+cl_int gcl_mem_tell(cl_mem mem)
+{
+	cl_int status;
+
+	if (atomic_load_explicit(&mem->told, memory_order_acquire))
+		return CL_SUCCESS;
+	pthread_mutex_lock(&mem->lock);
+	status = mem_tell_locked(mem);
+	pthread_mutex_unlock(&mem->lock);
+	return status;
 }
 
 /* ------------------------------------------------------------ information */

@@ -165,6 +165,8 @@ static cl_int rects_post(cl_command_queue queue, const struct rect *src, const s
 		 box = gcl_wire_box(region);
 	struct gcl_enqueue enqueue;
 
+	TRY(gcl_mem_tell(src->mem));
+	TRY(gcl_mem_tell(dst->mem));
 	TRY(gcl_enqueue_begin(&enqueue, queue, CL_COMMAND_COPY_BUFFER_RECT, count, list,
 			      event != NULL));
 	message.command = &enqueue.command;

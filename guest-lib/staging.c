@@ -268,10 +268,12 @@ static cl_int piece_post(const struct gcl_transfer *transfer, const struct piece
 			 uint64_t block, struct gcl_completion *completion, cl_event *event)
 {
 	struct gcl_enqueue enqueue;
-	cl_int status =
-		gcl_enqueue_begin(&enqueue, transfer->queue, transfer->type, transfer->wait_count,
-				  transfer->waits, event || completion);
+	cl_int status = gcl_mem_tell(transfer->mem);
 
+	if (status == CL_SUCCESS)
+		status = gcl_enqueue_begin(&enqueue, transfer->queue, transfer->type,
+					   transfer->wait_count, transfer->waits,
+					   event || completion);
 	if (status != CL_SUCCESS) {
 		if (completion)
 			completion->fn(completion, status);

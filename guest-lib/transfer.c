@@ -120,6 +120,8 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueCopyBuffer(cl_command_queue queue, cl_m
 		memcpy(dst->heap + dst_offset, src->heap + src_offset, size);
 		return gcl_direct_unlock(queue, CL_COMMAND_COPY_BUFFER, event);
 	}
+	TRY(gcl_mem_tell(src));
+	TRY(gcl_mem_tell(dst));
 	message.src = src->base.id;
 	message.dst = dst->base.id;
 	message.src_offset = src_offset;
@@ -148,6 +150,7 @@ static cl_int fill_post(cl_command_queue queue, cl_mem buffer, const void *patte
 	Gcl__BufferFill message = GCL__BUFFER_FILL__INIT;
 	struct gcl_enqueue enqueue;
 
+	TRY(gcl_mem_tell(buffer));
 	TRY(gcl_enqueue_begin(&enqueue, queue, CL_COMMAND_FILL_BUFFER, count, list, event != NULL));
 	message.command = &enqueue.command;
 	message.mem = buffer->base.id;
@@ -210,6 +213,8 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueMigrateMemObjects(cl_command_queue queu
 		ids[i] = mems[i]->base.id;
 	}
 	TRY(gcl_waits_check(queue->context, count, list));
+	for (cl_uint i = 0; i < mem_count; i++)
+		TRY(gcl_mem_tell(mems[i]));
 	TRY(gcl_enqueue_begin(&enqueue, queue, CL_COMMAND_MIGRATE_MEM_OBJECTS, count, list,
 			      event != NULL));
 	message.command = &enqueue.command;
