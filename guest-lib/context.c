@@ -125,6 +125,7 @@ static cl_int context_fill(cl_context context, const cl_context_properties *list
 {
 	context->devices = calloc(count, sizeof(cl_device_id));
 	REFUSE_IF(!context->devices, CL_OUT_OF_HOST_MEMORY);
+	context->device_count = 0;
 	context->resident = context->base.session->resident;
 	for (cl_uint i = 0; i < count; i++) {
 		if (gcl_context_has_device(context, devices[i]))
