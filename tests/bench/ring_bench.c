@@ -92,7 +92,7 @@ static void worker_run(struct gcl_channel *channel)
 static void worker_accept(int listener)
 {
 	struct gcl_greeting greeting;
-	struct gcl_channel *channel;
+	struct gcl_channel *channel = NULL;
 	struct pollfd in = {.events = POLLIN};
 	int n;
 

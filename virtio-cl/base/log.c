@@ -120,12 +120,13 @@ void gcl_log_line(enum gcl_log_level level, enum gcl_log_area area, const char *
 		     context_text[0] ? ": " : "");
 	length = n > 0 ? (size_t)n : 0;
 	va_start(args, fmt);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is, one line above */
 	n = vsnprintf(line + length, sizeof line - length, fmt, args);
 	va_end(args);
 	length += n > 0 ? (size_t)n : 0;
 	if (length > sizeof line - 1) {
 		length = sizeof line - 1;
-		memcpy(line + length - 3, "...", 3);
+		memset(line + length - 3, '.', 3);
 	}
 	line_write(line, length);
 	errno = saved_errno;
