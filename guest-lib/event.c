@@ -156,7 +156,8 @@ void gcl_on_event_done(struct gcl_session *session, const struct gcl_frame *head
 	(void)head;
 	if (!event)
 		return;
-	if (event->queue && event->on_host && !event_ended(event)) {
+	/* on_host first: all that the posting thread wrote before is seen after it. */
+	if (event->on_host && event->queue && !event_ended(event)) {
 		event->queued = message->queued;
 		event->submitted = message->submitted;
 		event->started = message->started;
