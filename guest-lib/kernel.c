@@ -110,9 +110,12 @@ static cl_kernel kernel_create(cl_program program, struct gcl_build *build, size
 /* The program's build with a reference, if it is executable for some device. */
 static cl_int build_get(cl_program program, struct gcl_build **build)
 {
-	bool executable = program->origin == GCL_PROGRAM_BUILT_IN;
+	bool executable;
 
 	pthread_mutex_lock(&program->lock);
+	/* Built-in kernels are not built: those that the host could make are there. */
+	executable = program->origin == GCL_PROGRAM_BUILT_IN && program->build &&
+		     program->build->answer->n_kernels > 0;
 	for (cl_uint i = 0; i < program->device_count; i++)
 		executable |= program->per_device[i].executable;
 	*build = executable ? program->build : NULL;
@@ -332,6 +335,22 @@ cl_int CL_API_CALL clGetKernelInfo(cl_kernel kernel, cl_kernel_info param_name,
 	}
 }
 
+/* The host always has it; a program gets it where it asked for it, or where no option decides. */
+static bool arg_info_wanted(cl_program program)
+{
+	bool wanted =
+		program->origin == GCL_PROGRAM_BINARY || program->origin == GCL_PROGRAM_BUILT_IN;
+
+	pthread_mutex_lock(&program->lock);
+	for (cl_uint i = 0; i < program->device_count; i++) {
+		const char *options = program->per_device[i].options;
+
+		wanted |= options && strstr(options, "-cl-kernel-arg-info");
+	}
+	pthread_mutex_unlock(&program->lock);
+	return wanted;
+}
+
 cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_index,
 				      cl_kernel_arg_info param_name, size_t param_value_size,
 				      void *param_value, size_t *param_value_size_ret)
@@ -341,7 +360,8 @@ cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_index,
 	REFUSE_IF(!gcl_valid(kernel, GCL_KIND_KERNEL), CL_INVALID_KERNEL);
 	REFUSE_IF(arg_index >= kernel->arg_count, CL_INVALID_ARG_INDEX);
 	info = kernel->info->args[arg_index];
-	REFUSE_IF(!info->has_info, CL_KERNEL_ARG_INFO_NOT_AVAILABLE);
+	REFUSE_IF(!info->has_info || !arg_info_wanted(kernel->program),
+		  CL_KERNEL_ARG_INFO_NOT_AVAILABLE);
 	switch (param_name) {
 	case CL_KERNEL_ARG_ADDRESS_QUALIFIER:
 		GCL_INFO_VALUE(cl_kernel_arg_address_qualifier, info->address);

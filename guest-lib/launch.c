@@ -37,13 +37,14 @@ static cl_int local_check(const struct _cl_device_id *device, const Gcl__KernelD
 
 	for (cl_uint i = 0; i < dims; i++) {
 		REFUSE_IF(local[i] == 0, CL_INVALID_WORK_GROUP_SIZE);
-		REFUSE_IF(i < 3 && local[i] > device->max_items[i], CL_INVALID_WORK_ITEM_SIZE);
 		REFUSE_IF(global[i] % local[i], CL_INVALID_WORK_GROUP_SIZE);
 		REFUSE_IF(__builtin_mul_overflow(total, local[i], &total),
 			  CL_INVALID_WORK_GROUP_SIZE);
 	}
 	REFUSE_IF(total > told->work_group_size || total > device->max_group,
 		  CL_INVALID_WORK_GROUP_SIZE);
+	for (cl_uint i = 0; i < dims; i++)
+		REFUSE_IF(local[i] > device->max_items[i], CL_INVALID_WORK_ITEM_SIZE);
 	REFUSE_IF(compile_size_differs(told, dims, local), CL_INVALID_WORK_GROUP_SIZE);
 	return CL_SUCCESS;
 }
