@@ -79,8 +79,13 @@ cl_int gcl_direct_lock(cl_command_queue queue, bool blocking, cl_uint count, con
 	*locked = gcl_queue_lock_idle(queue, count, list);
 	if (!blocking)
 		return CL_SUCCESS;
-	if (!*locked)
-		TRY(idle_wait(queue, count, list, locked));
+	if (!*locked) {
+		failed = idle_wait(queue, count, list, locked);
+		/* A call that fails has told of what failed before it, too. */
+		if (failed)
+			failure_take(queue);
+		TRY(failed);
+	}
 	if (!*locked)
 		return CL_SUCCESS;
 	failed = failure_take(queue);
