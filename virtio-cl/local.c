@@ -22,7 +22,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 
 #include "base/cleanup.h"
@@ -341,12 +340,20 @@ static int poll_create(int bell, int conn)
 	return steal_fd(&fd);
 }
 
+/* Where it can't be told there are many. */
+static bool one_cpu(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+}
+
 static void end_init(struct gcl_local_end *end, int poll)
 {
 	end->poll = poll;
 	end->spin_ns = GCL_SPIN_NS;
 	/* With one CPU the peer can't do anything while we hold on to it. */
-	end->pause_max_ns = get_nprocs() > 1 ? GCL_SPIN_PAUSE_NS : 0;
+	end->pause_max_ns = one_cpu() ? 0 : GCL_SPIN_PAUSE_NS;
 	end->pause_ns = end->pause_max_ns;
 }
 

@@ -4,6 +4,7 @@
 #include "ring.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -359,6 +360,57 @@ static void test_producer_always_woken(void **state)
 	}
 }
 
+#define SCRIBBLED 4096u /* bytes at the beginning of the data */
+
+static _Atomic bool scribbler_stop;
+
+/* Writes good and bad lengths wherever a record may begin. */
+static void *scribble(void *arg)
+{
+	static const uint32_t lengths[] = {
+		40, 0, 32, 31, 1000, 60000, GCL_FRAME_MAX, GCL_FRAME_MAX + 1, UINT32_MAX, 1u << 31};
+	struct fixture *fix = arg;
+	uint64_t random = 5;
+
+	while (!scribbler_stop) {
+		uint32_t offset = (uint32_t)test_random(&random) % (SCRIBBLED / 8) * 8;
+		uint32_t length = lengths[test_random(&random) % 10];
+
+		__atomic_store_n((uint32_t *)(void *)(fix->data + offset), length,
+				 __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* What is checked must be what is used, though the peer writes all the while. */
+static void test_scribbler(void **state)
+{
+	struct fixture *fix = *state;
+	unsigned accepted = 0;
+	pthread_t thread;
+
+	if (TEST_THREADS_CHECKED)
+		skip();
+	scribbler_stop = false;
+	assert_int_equal(pthread_create(&thread, NULL, scribble, fix), 0);
+	for (uint32_t round = 0; round < 50000 || accepted < 5000; round++) {
+		/* In memory of its own, of exactly the size that the call is told. */
+		uint8_t *body = malloc(1000);
+		struct gcl_frame head;
+		bool wake;
+
+		fix->in.own = fix->in.seen = round * 8 % SCRIBBLED;
+		fix->shared.head = fix->in.own + SIZE / 2;
+		if (gcl_ring_receive(&fix->in, &head, body, 1000, &wake) == 1) {
+			accepted++;
+			assert_in_range(head.length, sizeof head, sizeof head + 1000);
+		}
+		free(body);
+	}
+	scribbler_stop = true;
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_consumer_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_producer_sleeps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_producer_always_woken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_scribbler, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);

@@ -11,15 +11,21 @@
 
 #include <cmocka.h>
 
-/* Memory checkers take terabytes of address space and much of the time. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TEST_SANITIZED 1
+/* Whether a checker of addresses or of threads is built in: they take terabytes of address space.
+ */
+#if defined(__has_feature)
+#define TEST_FEATURE(name) __has_feature(name)
+#else
+#define TEST_FEATURE(name) 0
 #endif
+#if defined(__SANITIZE_THREAD__) || TEST_FEATURE(thread_sanitizer)
+#define TEST_THREADS_CHECKED 1
+#else
+#define TEST_THREADS_CHECKED 0
 #endif
-#ifndef TEST_SANITIZED
+#if defined(__SANITIZE_ADDRESS__) || TEST_FEATURE(address_sanitizer) || TEST_THREADS_CHECKED
+#define TEST_SANITIZED 1
+#else
 #define TEST_SANITIZED 0
 #endif
 
