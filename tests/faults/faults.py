@@ -1,0 +1,410 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What guests see, and what stays behind on the host, when something dies or runs out.
+
+faults.py [-v] [CLASS[.test]...]: GUESTCL_BUILD is the build folder; GUESTCL_SANITIZED tells that it
+was built with a sanitizer, whose programs can't live with little memory.
+"""
+
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import host
+from host import Guest, Host, alive, wait_until
+
+# How long a call may take to fail once its host is gone, and a session to be cleared away.
+PROMPT = 1.0
+
+# How long a call must have been blocked before its host is killed.
+SETTLE = 0.1
+
+SANITIZED = bool(os.environ.get("GUESTCL_SANITIZED"))
+
+# Calls that answer from what the guest knows, or succeed before the command has run, may return
+# before the kill; the call after them blocks then.
+EARLY = {"binaries", "sub-devices"}
+
+QUEUE_CALLS = [
+    "finish",
+    "finish-loose",
+    "wait-command",
+    "read",
+    "read-small",
+    "read-waits",
+    "write",
+    "write-small",
+    "read-rect",
+    "write-rect",
+    "map",
+    "read-image",
+    "write-image",
+    "map-image",
+    "callback",
+    "poll",
+]
+CASES = (
+    [(call, gate) for gate in ("user", "kernel", "stopped") for call in QUEUE_CALLS]
+    + [(call, "user") for call in ("wait-gate", "wait-both", "many")]
+    + [(call, "none") for call in ("build", "compile")]
+    + [(call, "stopped") for call in ("build", "compile", "link", "binaries", "sub-devices")]
+    + [("many", "stopped")]
+)
+
+
+class Fault(unittest.TestCase):
+    def assert_clean(self, running):
+        """Nothing of past sessions is left on the host."""
+        left = []
+
+        def clean():
+            left[:] = running.leftovers()
+            return not left
+
+        if wait_until(clean, PROMPT) is None:
+            self.fail(f"left behind: {left}")
+
+    def assert_descriptors(self, running, count):
+        """The daemon has as many open as before; a session's are closed when its worker ends."""
+        running.spare()
+        pid = running.process.pid
+        if wait_until(lambda: len(host.descriptors(pid)) == count, PROMPT) is None:
+            self.fail(f"not {count}: {host.descriptors(pid)}")
+
+    def assert_gone(self, pid, since):
+        if wait_until(lambda: not alive(pid), PROMPT) is None:
+            self.fail(f"worker {pid} is still there {time.monotonic() - since:.1f} s later")
+
+    def assert_served(self, running):
+        """The daemon still does what it is for."""
+        with Guest(running, "guest", "work") as guest:
+            guest.expect("prepared")
+            self.assertEqual(guest.ask(), 0)
+            self.assertEqual(guest.end(), 0)
+
+    def assert_refused(self, running, *words):
+        """A guest sees no devices, and one line that says why."""
+        with Guest(running, "guest", "devices") as guest:
+            self.assertEqual(guest.expect("devices").text, "devices 0")
+            self.assertEqual(guest.end(), 0)
+            self.assertEqual(len(guest.errors), 1, guest.errors)
+            for word in words:
+                self.assertIn(word, guest.errors[0])
+
+
+class Killed(Fault):
+    """Daemon or worker is killed while the guest is inside a blocking call."""
+
+    def enter(self, running, guest, gate):
+        """Follows the guest into its call. Returns its worker."""
+        if gate == "stopped":
+            guest.expect("stop")
+            worker = running.worker_of(guest)
+            os.kill(worker, signal.SIGSTOP)
+            guest.say("go on")
+        guest.expect("entering")
+        return running.worker_of(guest)
+
+    def check_end(self, guest, killed):
+        """The call fails in time, later ones too, and the program ends by itself."""
+        line = guest.expect("returned", 5)
+        code = int(line.text.split()[2])
+        self.assertLess(line.time - killed, PROMPT, "the call took too long to fail")
+        self.assertLess(code, 0, "the call succeeded")
+        last = line.time
+        while (line := guest.next(5)) and line.text and line.text.startswith("later"):
+            self.assertLess(line.time - last, PROMPT, line.text)
+            self.assertLess(int(line.text.split()[2]), 0, line.text)
+            last = line.time
+        self.assertEqual(line.text if line else None, "ends")
+        self.assertEqual(guest.end(5), 0)
+
+    def check(self, running, call, gate, kill):
+        with Guest(running, "blocked", call, gate) as guest:
+            worker = self.enter(running, guest, gate)
+            early = guest.next(SETTLE)
+            if early:
+                self.fail(f"not blocked: {early.text} {guest.errors}")
+            kill(running, worker)
+            killed = time.monotonic()
+            self.check_end(guest, killed)
+            self.assert_gone(worker, killed)
+
+    def test_worker(self):
+        with Host() as running:
+            running.spare()
+            before = len(host.descriptors(running.process.pid))
+            for call, gate in CASES:
+                with self.subTest(call=call, gate=gate):
+                    self.check(running, call, gate, kill_worker)
+                    running.expect(r"was ended by signal 9")
+            self.assert_clean(running)
+            self.assert_served(running)
+            self.assert_descriptors(running, before)
+
+    def test_daemon(self):
+        with folder() as cache:
+            for call, gate in CASES:
+                with self.subTest(call=call, gate=gate), Host(cache=cache) as running:
+                    self.check(running, call, gate, kill_daemon)
+                    self.assert_clean(running)
+            # The next daemon finds what compilers had to leave.
+            with Host(cache=cache) as running:
+                self.assert_served(running)
+                self.assert_clean(running)
+
+    def test_daemon_stops(self):
+        """SIGTERM is an orderly end for the daemon, and the same for its guests."""
+        for call, gate in [("finish", "user"), ("read", "kernel"), ("build", "none")]:
+            with self.subTest(call=call, gate=gate), Host() as running:
+                self.check(running, call, gate, stop_daemon)
+                self.assert_clean(running)
+                self.assertFalse(running.socket.exists())
+
+    def test_daemon_comes_back(self):
+        """A new daemon takes the place of the killed one."""
+        with Host() as running:
+            kill_daemon(running, None)
+            self.assertTrue(running.socket.exists())
+            self.assert_refused(running, "start guestcld")
+            running.start()
+            running.expect("replacing")
+            if wait_until(lambda: running.text().count(" ready") == 2) is None:
+                self.fail(running.text())
+            self.assert_served(running)
+
+
+def folder():
+    return tempfile.TemporaryDirectory(prefix="guestcl-faults-")
+
+
+def kill_worker(_, worker):
+    os.kill(worker, signal.SIGKILL)
+
+
+def kill_daemon(running, _):
+    running.process.kill()
+    running.process.wait()
+
+
+def stop_daemon(running, _):
+    running.process.terminate()
+    if running.process.wait(5) != 0:
+        raise AssertionError(running.text())
+
+
+class Absent(Fault):
+    def test_no_daemon(self):
+        self.assert_refused(Host(), "start guestcld on the host")
+
+    def test_no_runtime(self):
+        running = Host(vendors="/nonexistent").start()
+        with contextlib.ExitStack() as stack:
+            stack.push(running)
+            running.expect("no OpenCL platform: install")
+            self.assert_refused(running, "no OpenCL platform: install")
+
+
+class Crash(Fault):
+    """What a guest's kernel does wrong is seen by that guest alone."""
+
+    def check(self, mode, how):
+        with Host() as running, Guest(running, "guest", "work") as other:
+            other.expect("prepared")
+            with Guest(running, "guest", mode) as guest:
+                entered = guest.expect("entering").time
+                line = guest.expect("returned")
+                self.assertLess(line.time - entered, 5)
+                self.assertLess(int(line.text.split()[2]), 0)
+                self.assertLess(int(guest.expect("later").text.split()[2]), 0)
+                guest.expect("ends", PROMPT)
+                self.assertEqual(guest.end(), 0)
+            running.expect(f"was ended by signal .*{how}.*other sessions go on")
+            self.assertEqual(other.ask(), 0)
+            self.assert_served(running)
+            self.assertEqual(other.end(), 0)
+            self.assert_clean(running)
+
+    @unittest.skipIf(SANITIZED, "the sanitizer's handler exits instead")
+    def test_wild_pointer(self):
+        self.check("wild", "Segmentation fault")
+
+    @unittest.skipIf(SANITIZED, "the sanitizer's handler exits instead")
+    def test_trap(self):
+        self.check("trap", "Illegal instruction")
+
+
+class GuestKilled(Fault):
+    def check(self, *command, prepared="prepared"):
+        with Host() as running:
+            running.spare()
+            before = len(host.descriptors(running.process.pid))
+            with Guest(running, *command) as guest:
+                guest.expect(prepared)
+                worker = running.worker_of(guest)
+                guest.process.kill()
+                killed = time.monotonic()
+                self.assert_gone(worker, killed)
+            self.assert_clean(running)
+            self.assert_served(running)
+            self.assert_descriptors(running, before)
+
+    def test_idle(self):
+        self.check("guest", "work")
+
+    def test_kernel_runs(self):
+        self.check("guest", "spin")
+
+    def test_in_finish(self):
+        self.check("blocked", "finish", "kernel", prepared="entering")
+
+    def test_in_build(self):
+        self.check("blocked", "build", "none", prepared="entering")
+
+    def test_many(self):
+        """A posting guest dies with the ring full."""
+        self.check("blocked", "many", "user", prepared="entering")
+
+
+class Shortage(Fault):
+    """The daemon or a worker runs out of something: others go on."""
+
+    @contextlib.contextmanager
+    def with_other(self, *settings, **options):
+        """A host with a session that must not notice anything."""
+        with Host(*settings, **options) as running, Guest(running, "guest", "work") as other:
+            other.expect("prepared")
+            self.assertEqual(other.ask(), 0)
+            yield running
+            self.assertEqual(other.ask(), 0)
+            self.assertEqual(other.end(), 0)
+            self.assert_served(running)
+
+    def test_descriptors_of_daemon(self):
+        with self.with_other() as running:
+            running.spare()
+            pid = running.process.pid
+            before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+            first_free = next(number for number in range(1 << 20) if number not in used)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (first_free, before[1]))
+            self.assert_refused(running, "too many open files")
+            running.expect("can't accept guests: Too many open files")
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+    def spare_limited(self, running, limit, value):
+        """Gives the spare worker a limit just below what a session needs."""
+        spare = running.spare()
+        resource.prlimit(spare, limit, (value(spare), value(spare)))
+
+    def test_descriptors_of_worker(self):
+        with self.with_other() as running:
+            self.spare_limited(
+                running, resource.RLIMIT_NOFILE, lambda pid: len(host.descriptors(pid)) + 2
+            )
+            self.assert_refused(running)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer needs address space")
+    def test_memory_of_worker(self):
+        """A worker that can't map the guest's memory says so."""
+        with self.with_other() as running:
+            self.spare_limited(
+                running, resource.RLIMIT_AS, lambda pid: memory(pid, "VmSize") + (1 << 20)
+            )
+            self.assert_refused(running, "memory")
+
+    @unittest.skipIf(SANITIZED, "a sanitizer needs address space")
+    def test_no_memory_to_start(self):
+        """Workers that can't even load the runtime: one clear line, and refusals."""
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (24 << 20, 24 << 20))
+
+        running = Host(before=limit).start()
+        with contextlib.ExitStack() as stack:
+            stack.push(running)
+            running.expect("error: broker: ")
+            self.assert_refused(running)
+            time.sleep(1)
+            self.assertLess(running.text().count("error: broker: "), 4)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer needs address space")
+    def test_memory_of_session(self):
+        """A session that runs out of memory: errors or the end of it, and never a hang."""
+        with self.with_other() as running, Guest(running, "guest", "build") as guest:
+            guest.expect("prepared")
+            worker = running.worker_of(guest)
+            size = memory(worker, "VmSize") + (8 << 20)
+            resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
+            self.assertLess(guest.ask(), 0)
+            guest.end()
+
+    def test_disk(self):
+        """No room for compiled kernels: an error, or the end of the session, and no hang."""
+        with contextlib.ExitStack() as stack:
+            disk = stack.enter_context(small_disk())
+            with self.with_other(cache=f"{disk}/cache") as running:
+                ballast = fill(disk)
+                with Guest(running, "guest", "build") as guest:
+                    first = guest.next()
+                    if first and first.text == "prepared":
+                        guest.say()
+                        self.assertIsNotNone(guest.next(), "the build hangs")
+                    self.assertIsNotNone(guest.end(), "the program hangs")
+                for path in ballast:
+                    path.unlink()
+
+    def test_disk_for_new_user(self):
+        """No room for a cache folder: refused, with words."""
+        with small_disk() as disk:
+            fill(disk)
+            running = Host(cache=f"{disk}/cache").start()
+            with contextlib.ExitStack() as stack:
+                stack.push(running)
+                running.expect("No space left on device; make room or set cache-dir")
+                self.assert_refused(running, "No space left on device")
+
+
+def memory(pid, field):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) << 10
+    raise AssertionError(f"{pid} has no {field}")
+
+
+@contextlib.contextmanager
+def small_disk():
+    """A file system of 16 MiB, where the test may mount one."""
+    with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(folder())
+        options = ["-t", "tmpfs", "-o", "size=16m,nr_inodes=2000", "none", disk]
+        done = subprocess.run(["mount", *options], capture_output=True, check=False)
+        if done.returncode:
+            raise unittest.SkipTest("may not mount a file system")
+        stack.callback(subprocess.run, ["umount", "-l", disk], check=True)
+        yield disk
+
+
+def fill(disk):
+    """Uses up all bytes and all inodes. Returns what to remove for room."""
+    made = [pathlib.Path(disk) / "ballast"]
+    with contextlib.suppress(OSError), open(made[0], "wb", buffering=0) as ballast:
+        while True:
+            ballast.write(b"x" * 4096)
+    with contextlib.suppress(OSError):
+        for number in range(10000):
+            path = pathlib.Path(disk) / f"entry{number}"
+            path.touch()
+            made.append(path)
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(not unittest.main(exit=False).result.wasSuccessful())
