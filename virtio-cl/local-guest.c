@@ -22,6 +22,10 @@
 #include "base/cleanup.h"
 #include "local-channel.h"
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x8u
+#endif
+
 #define HEAP_MIN (64ull << 20)
 
 /* What is being put together; mappings are NULL until made. */
@@ -40,10 +44,26 @@ static void attempt_fini(struct attempt *attempt)
 	gcl_greeting_fini(&attempt->greeting);
 }
 
+/* The size beyond which ftruncate() would kill the program. */
+static uint64_t file_size_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur;
+}
+
 static int memfd_make(const char *name, uint64_t size)
 {
-	_cleanup_close_ int fd = gcl_local_fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	_cleanup_close_ int fd = -1;
 
+	if (size > file_size_limit())
+		return -EFBIG;
+	fd = gcl_local_fd(memfd_create(name, flags | MFD_NOEXEC_SEAL));
+	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+		fd = gcl_local_fd(memfd_create(name, flags));
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, GCL_LOCAL_SEALS) < 0)
 		return -errno;
 	return steal_fd(&fd);
@@ -52,14 +72,11 @@ static int memfd_make(const char *name, uint64_t size)
 /* The largest heap to try: where the program lives under a limit, it needs its share of it. */
 static uint64_t heap_size_wanted(void)
 {
-	uint64_t size = GCL_HEAP_MAX;
+	uint64_t size = GCL_MIN(GCL_HEAP_MAX, file_size_limit());
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
 		size = GCL_MIN(size, limit.rlim_cur / 4);
-	/* Beyond this one ftruncate() would kill the program. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-		size = GCL_MIN(size, limit.rlim_cur);
 	return size / GCL_HEAP_CHUNK * GCL_HEAP_CHUNK;
 }
 
@@ -271,7 +288,7 @@ int gcl_local_connect_within(const char *path, int timeout_ms, struct gcl_channe
 	if (err) {
 		snprintf(reason, reason_size,
 			 "cannot make shared memory: %s: raise the limits of this process (ulimit "
-			 "-v, -n)",
+			 "-f, -n, -v)",
 			 strerror(-err));
 		return err;
 	}

@@ -22,11 +22,16 @@ int gcl_local_accept(struct gcl_greeting *greeting, struct gcl_channel **out)
 	}
 	rings = mmap(NULL, rings_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		     greeting->fds[GCL_FD_RING], 0);
-	if (rings == MAP_FAILED)
-		return -errno;
+	if (rings == MAP_FAILED) {
+		err = -errno;
+		gcl_log_error(session, "cannot map the rings: errno %d", -err);
+		return err;
+	}
 	heap = gcl_local_heap_map(greeting->fds[GCL_FD_HEAP], hello->heap_size);
 	err = heap ? gcl_local_create(false, greeting, rings, heap, out) : -errno;
 	if (err) {
+		gcl_log_error(session, "cannot map a heap of %llu MiB, or watch it: errno %d",
+			      (unsigned long long)(hello->heap_size >> 20), -err);
 		munmap(rings, rings_size);
 		if (heap)
 			munmap(heap, hello->heap_size);

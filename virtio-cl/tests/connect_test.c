@@ -268,6 +268,28 @@ static void with_limits(const char *path)
 	gcl_channel_close(channel);
 }
 
+/* No room for a ring, nor for descriptors: an error, no signal. */
+static void test_tight_limits(void **state)
+{
+	struct fixture *fix = *state;
+	struct rlimit before, tight;
+
+	getrlimit(RLIMIT_FSIZE, &before);
+	tight = (struct rlimit){100000, before.rlim_max};
+	setrlimit(RLIMIT_FSIZE, &tight);
+	expect_failure(fix->path, -EFBIG, "ulimit");
+	setrlimit(RLIMIT_FSIZE, &before);
+
+	getrlimit(RLIMIT_NOFILE, &before);
+	for (rlim_t spare = 0; spare < 5; spare++) {
+		tight = (struct rlimit){(rlim_t)dup(fix->listener) + spare, before.rlim_max};
+		close((int)(tight.rlim_cur - spare));
+		setrlimit(RLIMIT_NOFILE, &tight);
+		expect_failure(fix->path, -EMFILE, spare ? "ulimit" : "Too many open files");
+		setrlimit(RLIMIT_NOFILE, &before);
+	}
+}
+
 static void test_without_stdio(void **state)
 {
 	in_child(without_stdio, *state);
@@ -287,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tight_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_stdio, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 	};
