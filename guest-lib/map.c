@@ -326,6 +326,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue queue, 
 	REFUSE_IF(!gcl_valid(mem, GCL_KIND_MEM), CL_INVALID_MEM_OBJECT);
 	REFUSE_IF(mem->context != queue->context, CL_INVALID_CONTEXT);
 	TRY(gcl_waits_check(queue->context, count, list));
+	REFUSE_IF(queue->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
 	mapping = mapping_take(mem, ptr);
 	REFUSE_IF(!mapping, CL_INVALID_VALUE);
 	status = mapping_return(&map, mapping);

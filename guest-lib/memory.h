@@ -160,6 +160,11 @@ void gcl_staged_copy_to(struct gcl_completion *completion, const struct gcl_box 
 /** gcl_staged_keep() - hold a reference to @mem until the completion has run. */
 void gcl_staged_keep(struct gcl_completion *completion, cl_mem mem);
 
+/** gcl_staged_also_free() - one more block that the completion frees. */
+void gcl_staged_also_free(struct gcl_completion *completion, uint64_t block);
+
+/* ------------------------------------------------------------ direct.c */
+
 /**
  * gcl_direct_lock() - may a command on resident buffers be done in the guest, now?
  * @blocking: waits for that as the command would wait, where waiting helps
@@ -180,6 +185,11 @@ static inline cl_int gcl_direct_unlock(cl_command_queue queue, cl_command_type t
 /** gcl_blocking_wait() - the end of a blocking command: wait for its event. Return: CL_SUCCESS or
  * what the call returns. */
 cl_int gcl_blocking_wait(cl_event event, cl_uint count, const cl_event *list);
+
+/** gcl_posted_end() - the end of a command that was posted: its event @made is waited for if the
+ * command blocks, then given to the program or put. */
+cl_int gcl_posted_end(cl_event made, bool blocking, cl_uint count, const cl_event *list,
+		      cl_event *event);
 
 /** gcl_order() - a command of @type that does nothing but keep its place in the queue.
  * @completion: taken over; or NULL */

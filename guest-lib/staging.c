@@ -16,85 +16,11 @@
 #define PIECE (2u << 20)
 #define LANES 3u
 
-/* How often a blocking command waits for its queue to become idle, before it queues up itself. */
-#define DIRECT_TRIES 3
-
 /* Bytes, rows, slices: a part of a transfer's region. */
 struct piece {
 	size_t at[3];
 	size_t size[3];
 };
-
-/* ------------------------------------------------------------ done in the guest */
-
-static cl_int failure_take(cl_command_queue queue)
-{
-	if (atomic_load_explicit(&queue->failed, memory_order_relaxed) == 0)
-		return CL_SUCCESS;
-	return atomic_exchange_explicit(&queue->failed, 0, memory_order_relaxed);
-}
-
-static bool waits_failed(cl_uint count, const cl_event *list)
-{
-	for (cl_uint i = 0; i < count; i++)
-		if (atomic_load_explicit(&list[i]->status, memory_order_acquire) < 0)
-			return true;
-	return false;
-}
-
-static cl_int waits_wait(cl_uint count, const cl_event *list)
-{
-	for (cl_uint i = 0; i < count; i++)
-		TRY(gcl_event_wait(list[i]));
-	REFUSE_IF(waits_failed(count, list), CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
-	return CL_SUCCESS;
-}
-
-/*
- * Other threads may keep the queue busy; then the command takes its turn like theirs. Commands of
- * an out-of-order queue don't wait for each other, so only the wait list can be waited for.
- */
-static cl_int idle_wait(cl_command_queue queue, cl_uint count, const cl_event *list, bool *locked)
-{
-	TRY(waits_wait(count, list));
-	for (int i = 0; i < DIRECT_TRIES && !*locked; i++) {
-		if (queue->in_order)
-			TRY(gcl_queue_finish(queue));
-		*locked = gcl_queue_lock_idle(queue, 0, NULL);
-		if (!queue->in_order)
-			break;
-	}
-	return CL_SUCCESS;
-}
-
-cl_int gcl_direct_lock(cl_command_queue queue, bool blocking, cl_uint count, const cl_event *list,
-		       const cl_event *event, bool *locked)
-{
-	cl_int failed;
-
-	*locked = false;
-	/* The times that a program asks for are the host's. */
-	if (event && queue->properties & CL_QUEUE_PROFILING_ENABLE)
-		return CL_SUCCESS;
-	*locked = gcl_queue_lock_idle(queue, count, list);
-	if (!blocking)
-		return CL_SUCCESS;
-	if (!*locked) {
-		failed = idle_wait(queue, count, list, locked);
-		/* A call that fails has told of what failed before it, too. */
-		if (failed)
-			failure_take(queue);
-		TRY(failed);
-	}
-	if (!*locked)
-		return CL_SUCCESS;
-	failed = failure_take(queue);
-	if (failed) {
-		*locked = false;
-		pthread_mutex_unlock(&queue->lock);
-	}
-	return failed;
-}
 
 static void direct_copy(const struct gcl_transfer *transfer)
 {
@@ -166,7 +92,7 @@ void gcl_staged_keep(struct gcl_completion *completion, cl_mem mem)
 	}
 }
 
-static void staged_also_free(struct gcl_completion *completion, uint64_t block)
+void gcl_staged_also_free(struct gcl_completion *completion, uint64_t block)
 {
 	gcl_container_of(completion, struct staged, completion)->blocks[1] = block;
 }
@@ -296,31 +222,6 @@ static cl_int piece_post(const struct gcl_transfer *transfer, const struct piece
 	}
 }
 
-cl_int gcl_blocking_wait(cl_event event, cl_uint count, const cl_event *list)
-{
-	cl_int failed, status;
-
-	TRY(gcl_event_wait(event));
-	failed = failure_take(event->queue);
-	status = atomic_load_explicit(&event->status, memory_order_acquire);
-	if (status >= 0)
-		return failed;
-	return waits_failed(count, list) ? CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST : status;
-}
-
-/* The event of a command that was posted: waited for, and given to the program. */
-static cl_int posted_end(cl_event made, bool blocking, cl_uint count, const cl_event *list,
-			 cl_event *event)
-{
-	cl_int status = blocking ? gcl_blocking_wait(made, count, list) : CL_SUCCESS;
-
-	if (event && status == CL_SUCCESS)
-		*event = made;
-	else
-		gcl_event_put(made);
-	return status;
-}
-
 cl_int gcl_transfer_post(const struct gcl_transfer *transfer, uint64_t block,
 			 struct gcl_completion *completion)
 {
@@ -331,7 +232,7 @@ cl_int gcl_transfer_post(const struct gcl_transfer *transfer, uint64_t block,
 	if (!transfer->blocking)
 		return piece_post(transfer, &whole, block, completion, transfer->event);
 	TRY(piece_post(transfer, &whole, block, completion, &made));
-	return posted_end(made, true, transfer->wait_count, transfer->waits, transfer->event);
+	return gcl_posted_end(made, true, transfer->wait_count, transfer->waits, transfer->event);
 }
 
 /* ------------------------------------------------------------ staging, without waiting */
@@ -476,72 +377,4 @@ cl_int gcl_transfer_run(const struct gcl_transfer *transfer)
 		return gcl_direct_unlock(transfer->queue, transfer->type, transfer->event);
 	}
 	return transfer->blocking ? pieces_run(transfer) : staged_run(transfer);
-}
-
-/* ------------------------------------------------------------ order alone */
-
-static cl_int marker_post(cl_command_queue queue, cl_command_type type, cl_uint count,
-			  const cl_event *list, struct gcl_completion *completion, cl_event *event)
-{
-	Gcl__Marker message = GCL__MARKER__INIT;
-	struct gcl_enqueue enqueue;
-	cl_int status = gcl_enqueue_begin(&enqueue, queue, type, count, list, event || completion);
-
-	if (status != CL_SUCCESS) {
-		if (completion)
-			completion->fn(completion, status);
-		return status;
-	}
-	if (completion)
-		enqueue.made->completion = completion;
-	message.command = &enqueue.command;
-	return gcl_enqueue_post(&enqueue, GCL_MARKER, &message.base, 0, 0, event);
-}
-
-/*
- * A marker of an out-of-order queue waits for all commands before it, unless it has a wait list.
- * What waits for the list and for barriers, as a command does, is a command: it reads one element.
- */
-static cl_int probe_post(cl_command_queue queue, cl_mem mem, cl_command_type type, cl_uint count,
-			 const cl_event *list, struct gcl_completion *completion, cl_event *event)
-{
-	struct gcl_session *session = queue->base.session;
-	struct gcl_transfer probe = {.queue = queue,
-				     .mem = mem,
-				     .type = type,
-				     .shape = GCL_SHAPE_LINEAR,
-				     .region = {1, 1, 1},
-				     .wait_count = count,
-				     .waits = list,
-				     .event = event};
-	uint64_t block;
-
-	if (mem->type != CL_MEM_OBJECT_BUFFER) {
-		probe.shape = GCL_SHAPE_IMAGE;
-		probe.region[0] = mem->element_size;
-	}
-	if (!completion)
-		completion = gcl_staged_completion(session, GCL_HEAP_NONE);
-	REFUSE_IF(!completion, CL_OUT_OF_HOST_MEMORY);
-	block = gcl_block_alloc(session, probe.region[0], NULL);
-	if (block == GCL_HEAP_NONE) {
-		completion->fn(completion, CL_OUT_OF_RESOURCES);
-		return CL_OUT_OF_RESOURCES;
-	}
-	staged_also_free(completion, block);
-	return gcl_transfer_post(&probe, block, completion);
-}
-
-cl_int gcl_order(cl_command_queue queue, cl_mem mem, cl_command_type type, bool blocking,
-		 cl_uint count, const cl_event *list, struct gcl_completion *completion,
-		 cl_event *event)
-{
-	cl_event made = NULL;
-	cl_event *wanted = blocking ? &made : event;
-
-	if (queue->in_order)
-		TRY(marker_post(queue, type, count, list, completion, wanted));
-	else
-		TRY(probe_post(queue, mem, type, count, list, completion, wanted));
-	return blocking ? posted_end(made, true, count, list, event) : CL_SUCCESS;
 }

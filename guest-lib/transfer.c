@@ -21,6 +21,7 @@ cl_int gcl_transfer_check(cl_command_queue queue, cl_mem mem, cl_mem_flags refus
 	TRY(gcl_waits_check(queue->context, count, list));
 	TRY(gcl_mem_use(queue, mem));
 	REFUSE_IF(mem->flags & refused, CL_INVALID_OPERATION);
+	REFUSE_IF(queue->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
 	return CL_SUCCESS;
 }
 
