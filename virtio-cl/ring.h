@@ -8,9 +8,10 @@
  * it, since the peer may change it, and never trusts an index of the peer's: distance and alignment
  * are checked on every read.
  *
- * Sleeping: the sleeper sets its flag, fences (seq_cst), looks again, then sleeps; the waker
- * publishes, fences (seq_cst), and rings the doorbell only if the flag is set.
- * virtio-cl/tests/ring.pml checks this order.
+ * Sleeping: the sleeper sets its flag, looks again, then sleeps; the waker publishes, then looks at
+ * the flag, and if it is set clears it and rings the doorbell. These accesses are seq_cst, so that
+ * at least one of the two sees the other. A producer that waits for room is woken when half the
+ * ring is free. virtio-cl/tests/ring.pml checks all this.
  */
 #ifndef GCL_RING_H
 #define GCL_RING_H
