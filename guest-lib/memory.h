@@ -8,9 +8,10 @@
 
 #include "guest.h"
 
-/* Direct work that does not come from or go to the program's memory is left to the host beyond
- * this size. */
-#define GCL_DIRECT_MAX (64u * 1024u)
+/* Work that does not come from or go to the program's memory is left to the host beyond these
+ * sizes: there it costs the program no time, but to wake the device takes as long as this. */
+#define GCL_DIRECT_COPY_MAX (1024u * 1024u)
+#define GCL_DIRECT_FILL_MAX (64u * 1024u)
 
 #define GCL_MEM_HOST_PTR_FLAGS (CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)
 #define GCL_MEM_ACCESS_FLAGS   (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)

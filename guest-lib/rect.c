@@ -203,7 +203,8 @@ clEnqueueCopyBufferRect(cl_command_queue queue, cl_mem src, cl_mem dst, const si
 	TRY(gcl_transfer_check(queue, src, 0, count, list));
 	TRY(gcl_mem_use(queue, dst));
 	REFUSE_IF(rects_overlap(&from, &to, region), CL_MEM_COPY_OVERLAP);
-	if (src->resident && dst->resident && region[0] * region[1] * region[2] <= GCL_DIRECT_MAX)
+	if (src->resident && dst->resident &&
+	    region[0] * region[1] * region[2] <= GCL_DIRECT_COPY_MAX)
 		TRY(gcl_direct_lock(queue, false, count, list, event, &locked));
 	if (locked) {
 		rects_copy(&from, &to, region);

@@ -115,7 +115,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueCopyBuffer(cl_command_queue queue, cl_m
 	TRY(gcl_transfer_check(queue, src, 0, count, list));
 	TRY(gcl_mem_use(queue, dst));
 	REFUSE_IF(ranges_overlap(src, src_offset, dst, dst_offset, size), CL_MEM_COPY_OVERLAP);
-	if (src->resident && dst->resident && size <= GCL_DIRECT_MAX)
+	if (src->resident && dst->resident && size <= GCL_DIRECT_COPY_MAX)
 		TRY(gcl_direct_lock(queue, false, count, list, event, &locked));
 	if (locked) {
 		memcpy(dst->heap + dst_offset, src->heap + src_offset, size);
@@ -176,7 +176,7 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueFillBuffer(cl_command_queue queue, cl_m
 		  CL_INVALID_VALUE);
 	REFUSE_IF(offset % pattern_size || size % pattern_size, CL_INVALID_VALUE);
 	TRY(gcl_transfer_check(queue, buffer, 0, count, list));
-	if (buffer->resident && size <= GCL_DIRECT_MAX)
+	if (buffer->resident && size <= GCL_DIRECT_FILL_MAX)
 		TRY(gcl_direct_lock(queue, false, count, list, event, &locked));
 	if (locked) {
 		fill(buffer->heap + offset, size, pattern, pattern_size);
