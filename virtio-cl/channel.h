@@ -48,6 +48,7 @@ struct gcl_channel {
 	uint64_t received;	/* sequence of the last message received, wholly or in part */
 	struct gcl_frame part;	/* the last frame received */
 	uint64_t part_received; /* bytes of body received of a message that goes on, else 0 */
+	_Atomic bool patient;	/* see gcl_channel_patient() */
 	_Atomic int dead;	/* 0, or the negative errno that ended the channel; sticky */
 };
 
@@ -99,8 +100,9 @@ int gcl_channel_receive(struct gcl_channel *channel, struct gcl_frame *head, voi
 /**
  * gcl_channel_wait() - wait until a frame can be received (or, with @writable, sent).
  *
- * Looks for a short adaptive time first (GCL_SPIN_NS), then sleeps. @timeout_ms: -1 for no end but
- * the peer's death, 0 only looks. Return: 0 when it is worth trying again, -ETIMEDOUT, -EPIPE.
+ * Looks for a short time first (GCL_SPIN_GUEST_NS, GCL_SPIN_WORKER_NS), then sleeps. @timeout_ms:
+ * -1 for no end but the peer's death, 0 only looks. Return: 0 when it is worth trying again,
+ * -ETIMEDOUT, -EPIPE.
  */
 int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms);
 
@@ -133,6 +135,16 @@ void gcl_channel_interrupt(struct gcl_channel *channel);
  * peer. The channel is dead; heap addresses stay valid. Safe in a pthread_atfork child handler.
  */
 void gcl_channel_abandon(struct gcl_channel *channel);
+
+/**
+ * gcl_channel_patient() - while @patient, waits of this side sleep at once instead of looking
+ * first: others need the CPU more, and when they are done they call gcl_channel_interrupt(). Any
+ * thread.
+ */
+static inline void gcl_channel_patient(struct gcl_channel *channel, bool patient)
+{
+	channel->patient = patient;
+}
 
 static inline bool gcl_channel_shared(const struct gcl_channel *channel)
 {

@@ -22,11 +22,9 @@ _Static_assert(2 * sizeof(struct gcl_ring_shared) <= GCL_LOCAL_DATA_OFFSET,
 /* One direction's end, with what its one user at a time needs to wait. */
 struct gcl_local_end {
 	struct gcl_ring ring;
-	int poll;	       /* epoll: the doorbell (edge-triggered) and the connection's end */
-	uint32_t pause_max_ns; /* 0 where there is only one CPU */
-	uint32_t pause_ns;     /* how long it looks without giving up its CPU; adapts */
-	uint32_t spin_ns;      /* how long the next wait looks before it sleeps; adapts */
-	int64_t looked_ms;     /* when the connection was last looked at */
+	int poll;	   /* epoll: the doorbell (edge-triggered) and the connection's end */
+	uint32_t spin_ns;  /* how long it looks before it sleeps; 0 where there is only one CPU */
+	int64_t looked_ms; /* when the connection was last looked at */
 };
 
 struct gcl_local {

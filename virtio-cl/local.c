@@ -7,11 +7,10 @@
  * the other's wake-up away. The connection is level-triggered in both, so that its end is never
  * missed, whichever side caused it.
  *
- * A waiter first looks for a while without giving up the CPU, then giving it up between looks,
- * then sleeps. How long it looks adapts: waits that end soon make it longer, others shorter, and it
- * stops at once when a look found the CPU taken by others. How long it holds on to the CPU adapts
- * as well: if the peer had waited for this very CPU, it is given up sooner the next time (which
- * halves a round trip on one CPU). Nobody wakes up periodically.
+ * A waiter first looks for a while, then sleeps; nobody wakes up periodically. It keeps its CPU
+ * while it looks: giving it up between looks (sched_yield) makes the scheduler count time that was
+ * never used, and a yielding waiter loses whole slices to whatever else runs. A side that knows
+ * that others work for it doesn't look at all (gcl_channel_patient()).
  */
 #include "local-channel.h"
 
@@ -29,10 +28,6 @@
 
 #define LOOK_INTERVAL_MS 100
 #define LOOKS_PER_CLOCK	 16
-#define PAUSE_MIN_NS	 100
-#define YIELD_IDLE_NS	 800   /* a yield that takes less found nobody else to run */
-#define YIELD_LONG_NS	 20000 /* a yield that takes longer let somebody else work */
-#define WAKEUP_NS	 50000 /* what sleeping and being woken costs */
 
 static struct gcl_local *local_of(struct gcl_channel *channel)
 {
@@ -130,54 +125,20 @@ static void cpu_relax(void)
 #endif
 }
 
-/* Learns from where the peer was: on another CPU, or waiting for this very one. */
-static void pause_adapt(struct gcl_local_end *end, bool elsewhere)
-{
-	if (elsewhere)
-		end->pause_ns = GCL_MIN(end->pause_ns * 2, end->pause_max_ns);
-	else
-		end->pause_ns =
-			GCL_MAX(end->pause_ns / 2, GCL_MIN(PAUSE_MIN_NS, end->pause_max_ns));
-}
-
-/* Looks until there is something, from @start for as long as @end allows at most. */
-static bool end_spin(struct gcl_local *local, struct gcl_local_end *end, bool producer,
+/* Looks until there is something, from @start on, for as long as this end does. */
+static bool end_spin(struct gcl_local *local, const struct gcl_local_end *end, bool producer,
 		     int64_t start)
 {
-	int64_t now = start;
-	int64_t before;
-
-	while (now - start < end->pause_ns) {
+	if (local->channel.patient)
+		return end_ready(local, producer);
+	do {
 		for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
-			if (end_ready(local, producer)) {
-				pause_adapt(end, true);
+			if (end_ready(local, producer))
 				return true;
-			}
 			cpu_relax();
 		}
-		now = clock_ns(CLOCK_MONOTONIC);
-	}
-	while (now - start < end->spin_ns) {
-		before = now;
-		sched_yield();
-		now = clock_ns(CLOCK_MONOTONIC);
-		if (end_ready(local, producer)) {
-			pause_adapt(end, now - before < YIELD_IDLE_NS);
-			return true;
-		}
-		if (now - before > YIELD_LONG_NS)
-			return false;
-	}
+	} while (clock_ns(CLOCK_MONOTONIC) - start < end->spin_ns);
 	return false;
-}
-
-/* A look that could have caught what came makes the next one longer, a vain one shorter. */
-static void end_adapt(struct gcl_local_end *end, int64_t waited_ns)
-{
-	if (waited_ns < GCL_SPIN_NS + WAKEUP_NS)
-		end->spin_ns = GCL_MIN(end->spin_ns * 2, GCL_SPIN_NS);
-	else
-		end->spin_ns = GCL_MAX(end->spin_ns / 2, GCL_SPIN_PAUSE_NS);
 }
 
 /* Sleeps until the bell rings, the connection ends, or @timeout_ms passes; may return early. */
@@ -215,7 +176,6 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 				  timeout_ms < 0 ? -1 : timeout_ms - (int)passed_ms);
 			ready = end_ready(local, producer);
 		}
-		end_adapt(end, clock_ns(CLOCK_MONOTONIC) - start);
 	}
 	/* Whoever returns from here looks at everything, so an interrupt has served its purpose. */
 	if (!producer && atomic_load_explicit(&local->interrupted, memory_order_relaxed))
@@ -348,13 +308,12 @@ static bool one_cpu(void)
 	return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
 }
 
-static void end_init(struct gcl_local_end *end, int poll)
+static void end_init(struct gcl_local_end *end, bool guest, int poll)
 {
 	end->poll = poll;
-	end->spin_ns = GCL_SPIN_NS;
 	/* With one CPU the peer can't do anything while we hold on to it. */
-	end->pause_max_ns = one_cpu() ? 0 : GCL_SPIN_PAUSE_NS;
-	end->pause_ns = end->pause_max_ns;
+	if (!one_cpu())
+		end->spin_ns = guest ? GCL_SPIN_GUEST_NS : GCL_SPIN_WORKER_NS;
 }
 
 int gcl_local_create(bool guest, struct gcl_greeting *greeting, void *rings, void *heap,
@@ -381,8 +340,8 @@ int gcl_local_create(bool guest, struct gcl_greeting *greeting, void *rings, voi
 		      hello->commands_size);
 	gcl_ring_init(guest ? &local->in.ring : &local->out.ring, &shared[1],
 		      data + hello->commands_size, hello->completions_size);
-	end_init(&local->in, steal_fd(&poll_in));
-	end_init(&local->out, steal_fd(&poll_out));
+	end_init(&local->in, guest, steal_fd(&poll_in));
+	end_init(&local->out, guest, steal_fd(&poll_out));
 	local->conn = steal_fd(&greeting->conn);
 	local->own_bell = steal_fd(&greeting->fds[own_bell]);
 	local->peer_bell = steal_fd(&greeting->fds[peer_bell]);

@@ -113,8 +113,8 @@ static void tell_locked(struct gcl_completion *completion)
 	else
 		queue_done_send_locked(completion);
 	gcl_list_remove(&completion->link);
-	atomic_fetch_sub_explicit(&completion->worker->completions.outstanding, 1,
-				  memory_order_relaxed);
+	atomic_fetch_sub(&completion->worker->completions.outstanding, 1);
+	atomic_fetch_add(&completion->worker->completions.told, 1); /* pairs with frame_wait() */
 	/* One that was swept stays for its callback, in case it comes yet. */
 	if (!completion->swept || completion->called)
 		completion_drop_locked(completion);
@@ -164,10 +164,11 @@ static void finish_locked(struct gcl_completion *completion, cl_int status)
 
 static void completion_finish(struct gcl_completion *completion, cl_int status)
 {
+	struct gcl_worker *worker = completion->worker;
 	struct gcl_queue *queue = completion->queue;
 
 	if (completion->prints)
-		gcl_print_flush(completion->worker);
+		gcl_print_flush(worker);
 	pthread_mutex_lock(&queue->lock);
 	completion->called = true;
 	if (!completion->done)
@@ -175,6 +176,9 @@ static void completion_finish(struct gcl_completion *completion, cl_int status)
 	else if (gcl_list_empty(&completion->link))
 		completion_drop_locked(completion);
 	pthread_mutex_unlock(&queue->lock);
+	/* The guest will have the next command soon. */
+	if (worker->channel->patient)
+		gcl_channel_interrupt(worker->channel);
 }
 
 static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *data)

@@ -82,16 +82,27 @@ static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
 	return parts_dispatch(worker, head);
 }
 
-/* Sleeps until there is a frame. While commands are under way, looks now and then for some that
- * failed in silence. */
+/*
+ * Waits until there is a frame. While commands are under way, looks now and then for some that
+ * failed in silence.
+ *
+ * When there is nothing to do until the runtime has done something, the thread sleeps at once, so
+ * that the runtime's threads get its CPU, and is woken by the next completion: the guest will say
+ * more soon, and finds the thread looking.
+ */
 static int frame_wait(struct gcl_worker *worker)
 {
-	size_t outstanding;
+	struct gcl_completion_pool *completions = &worker->completions;
+	bool outstanding;
 	int err;
 
 	gcl_completions_reap(worker);
-	outstanding = atomic_load_explicit(&worker->completions.outstanding, memory_order_relaxed);
+	gcl_channel_patient(worker->channel, true); /* pairs with tell_locked() */
+	outstanding = atomic_load(&completions->outstanding) > 0;
+	if (!outstanding || atomic_load(&completions->told) != completions->told_before)
+		gcl_channel_patient(worker->channel, false);
 	err = gcl_channel_wait(worker->channel, false, outstanding ? SWEEP_MS : -1);
+	gcl_channel_patient(worker->channel, false);
 	if (err != -ETIMEDOUT)
 		return err;
 	gcl_completions_sweep(worker);
@@ -108,10 +119,12 @@ int gcl_session_run(struct gcl_worker *worker)
 	for (;;) {
 		gcl_outbox_flush(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
-		if (err == 0)
+		if (err == 0) {
 			err = frame_wait(worker);
-		else if (err > 0)
+		} else if (err > 0) {
+			worker->completions.told_before = worker->completions.told;
 			err = frame_take(worker, &head);
+		}
 		if (err)
 			break;
 	}

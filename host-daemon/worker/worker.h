@@ -179,6 +179,8 @@ struct gcl_completion_pool {
 	struct gcl_completion *own;
 	struct gcl_completion *_Atomic returned;
 	_Atomic size_t outstanding; /* completions that the guest has not been told of */
+	_Atomic uint32_t told;	    /* counts those that it was told of, wrapping */
+	uint32_t told_before;	    /* session thread: told, when the last frame was handled */
 };
 
 /**

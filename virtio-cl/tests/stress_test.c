@@ -256,8 +256,6 @@ static void impatience(struct gcl_channel *channel)
 {
 	struct gcl_local *local = (struct gcl_local *)channel;
 
-	local->in.pause_max_ns = local->out.pause_max_ns = 0;
-	local->in.pause_ns = local->out.pause_ns = 0;
 	local->in.spin_ns = local->out.spin_ns = 0;
 }
 
