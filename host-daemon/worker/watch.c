@@ -37,6 +37,7 @@ static void *watch_run(void *data)
 		[WATCH_WAKE] = {.fd = watch->wake, .events = POLLIN},
 		[WATCH_PRINT] = {.events = POLLIN},
 	};
+	int dead;
 
 	for (;;) {
 		bool all = gcl_outbox_flush(worker);
@@ -54,9 +55,11 @@ static void *watch_run(void *data)
 		if (fds[WATCH_PRINT].fd >= 0 && fds[WATCH_PRINT].revents & POLLIN)
 			gcl_print_drain(worker);
 	}
+	/* A session that was ended for a reason is no guest that left. */
+	dead = gcl_channel_dead(worker->channel);
 	gcl_log_debug(session, "%s is gone",
 		      fds[WATCH_GUEST].revents & gone ? "the guest" : "the broker");
-	_exit(EXIT_SUCCESS);
+	_exit(dead && dead != -EPIPE ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 int gcl_watch_start(struct gcl_worker *worker, int guest, int broker)
