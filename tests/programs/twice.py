@@ -3,8 +3,9 @@
 
 A case is a file that calls main() with the programs it needs and two functions: command(case)
 returns the command line, compare(native, guest) yields what differs. Each run has a directory of
-its own, which is also its HOME, so that no run finds what the other left; only the runtime's cache
-of compiled kernels is shared, and lives in the build folder.
+its own, which is also its HOME, so that no run finds what the other left. Only the runtime's cache
+of compiled kernels is shared, since some take long: the folder where with-guestcld's daemons keep
+those of this user.
 """
 
 import argparse
@@ -36,13 +37,19 @@ class Run:
         return (self.directory / name).read_bytes()
 
 
+def kernel_cache(build):
+    cache = build / "kernel-cache" / f"uid-{os.getuid()}"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache
+
+
 def environment(build, directory):
     return {
         **os.environ,
         "GUESTCL_BUILD": str(build),
         "HOME": str(directory),
         "XDG_CACHE_HOME": str(directory),
-        "POCL_CACHE_DIR": str(build / "pocl-cache"),
+        "POCL_CACHE_DIR": str(kernel_cache(build)),
         "OCL_ICD_VENDORS": NATIVE_VENDORS,
         "LC_ALL": "C.UTF-8",
     }
@@ -101,7 +108,7 @@ def arguments():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder")
     parser.add_argument("--staging", action="store_true", help="daemon without resident buffers")
     parser.add_argument("--native-only", action="store_true", help="print the native run")
-    parser.add_argument("--timeout", type=float, default=150, help="of each run, in seconds")
+    parser.add_argument("--timeout", type=float, default=300, help="of each run, in seconds")
     parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")
     options = parser.parse_args()
     options.build = options.build.resolve()
