@@ -64,7 +64,7 @@ cl_program clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
 {
 	cl_program program;
 
-	if (!count || !devices || !names || strcmp(names, "k"))
+	if (!count || !devices || !names || strcmp(names, "k") != 0)
 		return stub_make(NULL, status, CL_INVALID_VALUE);
 	program = program_new(context, status);
 	if (program) {
@@ -200,7 +200,7 @@ cl_kernel clCreateKernel(cl_program program, const char *name, cl_int *status)
 		return stub_make(NULL, status, CL_INVALID_PROGRAM);
 	if (program->binary_type != CL_PROGRAM_BINARY_TYPE_EXECUTABLE)
 		return stub_make(NULL, status, CL_INVALID_PROGRAM_EXECUTABLE);
-	if (strcmp(name, "k"))
+	if (strcmp(name, "k") != 0)
 		return stub_make(NULL, status, CL_INVALID_KERNEL_NAME);
 	kernel = stub_new(STUB_KERNEL, sizeof *kernel);
 	if (kernel) {
