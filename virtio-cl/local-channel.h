@@ -22,9 +22,15 @@ _Static_assert(2 * sizeof(struct gcl_ring_shared) <= GCL_LOCAL_DATA_OFFSET,
 /* One direction's end, with what its one user at a time needs to wait. */
 struct gcl_local_end {
 	struct gcl_ring ring;
-	int poll;	   /* epoll: the doorbell (edge-triggered) and the connection's end */
-	uint32_t spin_ns;  /* how long it looks before it sleeps; 0 where there is only one CPU */
-	int64_t looked_ms; /* when the connection was last looked at */
+	int poll;	    /* epoll: the doorbell (edge-triggered) and the connection's end */
+	uint32_t spin_ns;   /* how long it looks before it sleeps */
+	bool look;	    /* it does look; not where there is only one CPU */
+	bool learns;	    /* look is set by what waits took; see look_learn() */
+	unsigned waits;	    /* counts waits, wrapping */
+	int64_t block_ns;   /* what those of the present block took */
+	int64_t cost_ns[2]; /* what the last block of waits took that slept at once / looked first
+			     */
+	int64_t looked_ms;  /* when the connection was last looked at */
 };
 
 struct gcl_local {

@@ -28,6 +28,9 @@
 
 #define LOOK_INTERVAL_MS 100
 #define LOOKS_PER_CLOCK	 16
+#define BLOCK		 64u /* waits that are measured together */
+#define TRIAL_EVERY	 16u /* one block in so many is waited the dearer way */
+#define LEARN_MAX_NS	 200000
 
 static struct gcl_local *local_of(struct gcl_channel *channel)
 {
@@ -125,12 +128,29 @@ static void cpu_relax(void)
 #endif
 }
 
+/*
+ * Whether to look before sleeping. On CPUs of one's own that saves a wake-up; where the peer, the
+ * runtime or another program wants this CPU it delays what is waited for. So both ways are
+ * measured, in blocks of waits, since each changes what the scheduler does next, and the cheaper
+ * one is taken. Long waits count little: they say nothing about how they should have begun.
+ */
+static void look_learn(struct gcl_local_end *end, int64_t waited_ns)
+{
+	end->block_ns += GCL_MIN(waited_ns, LEARN_MAX_NS);
+	if (++end->waits % BLOCK)
+		return;
+	end->cost_ns[end->look] = end->block_ns;
+	end->block_ns = 0;
+	if (end->cost_ns[!end->look] == 0 || end->waits % (TRIAL_EVERY * BLOCK) == 0)
+		end->look = !end->look;
+	else
+		end->look = end->cost_ns[true] <= end->cost_ns[false];
+}
+
 /* Looks until there is something, from @start on, for as long as this end does. */
 static bool end_spin(struct gcl_local *local, const struct gcl_local_end *end, bool producer,
 		     int64_t start)
 {
-	if (local->channel.patient)
-		return end_ready(local, producer);
 	do {
 		for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
 			if (end_ready(local, producer))
@@ -167,7 +187,8 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 		return -ETIMEDOUT;
 	if (!ready && !peer_gone(local)) {
 		start = clock_ns(CLOCK_MONOTONIC);
-		ready = end_spin(local, end, producer, start);
+		if (!channel->patient && end->look)
+			ready = end_spin(local, end, producer, start);
 		while (!ready && !gcl_channel_dead(channel) && !peer_gone(local)) {
 			passed_ms = (clock_ns(CLOCK_MONOTONIC) - start) / 1000000;
 			if (timeout_ms >= 0 && passed_ms >= timeout_ms)
@@ -176,6 +197,8 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 				  timeout_ms < 0 ? -1 : timeout_ms - (int)passed_ms);
 			ready = end_ready(local, producer);
 		}
+		if (end->learns)
+			look_learn(end, clock_ns(CLOCK_MONOTONIC) - start);
 	}
 	/* Whoever returns from here looks at everything, so an interrupt has served its purpose. */
 	if (!producer && atomic_load_explicit(&local->interrupted, memory_order_relaxed))
@@ -311,9 +334,11 @@ static bool one_cpu(void)
 static void end_init(struct gcl_local_end *end, bool guest, int poll)
 {
 	end->poll = poll;
+	end->spin_ns = guest ? GCL_SPIN_GUEST_NS : GCL_SPIN_WORKER_NS;
 	/* With one CPU the peer can't do anything while we hold on to it. */
-	if (!one_cpu())
-		end->spin_ns = guest ? GCL_SPIN_GUEST_NS : GCL_SPIN_WORKER_NS;
+	end->look = !one_cpu();
+	/* The guest's waits are what its program feels; the worker's say how busy the guest is. */
+	end->learns = end->look && guest;
 }
 
 int gcl_local_create(bool guest, struct gcl_greeting *greeting, void *rings, void *heap,
