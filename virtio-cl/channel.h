@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "frame.h"
-#include "limits.h"
+#include "session-limits.h"
 
 struct gcl_channel;
 

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "frame.h"
-#include "limits.h"
+#include "session-limits.h"
 
 /* In shared memory, one for each direction. */
 struct gcl_ring_shared {

@@ -4,8 +4,8 @@
  * Sizes are in bytes. A peer that goes over one of these ends its own session, or gets
  * the OpenCL error given beside it; nothing else is touched.
  */
-#ifndef GCL_LIMITS_H
-#define GCL_LIMITS_H
+#ifndef GCL_SESSION_LIMITS_H
+#define GCL_SESSION_LIMITS_H
 
 /* One frame with its header; longer messages are split (GCL_FRAME_MORE). */
 #define GCL_FRAME_MAX (64u * 1024u)
