@@ -100,6 +100,7 @@ static int mode_lines(struct fixture *f, bool build)
 	say("prepared");
 	while (fgets(line, sizeof line, stdin))
 		say("worked %d", build ? build_run(f) : add_run(f, f->program, value++));
+	fixture_release(f);
 	return EXIT_SUCCESS;
 }
 

@@ -20,6 +20,8 @@ PROGRAMS = BUILD / "tests" / "faults"
 # For what has no limit of its own; generous, since machines may be slow.
 PATIENCE = 60
 
+SANITIZER = re.compile(r"ERROR: \w+Sanitizer.*|: runtime error: .*")
+
 Line = collections.namedtuple("Line", "time text")
 
 
@@ -178,6 +180,8 @@ class Host:
 
     def leftovers(self):
         """Yields what sessions have left behind; an idle daemon has nothing of a guest's."""
+        for complaint in SANITIZER.findall(self.text()):
+            yield f"{complaint} in the log"
         for path in self.temp.rglob("*"):
             yield f"{path.relative_to(self.folder)} in the temporary directory"
         if self.process.poll() is not None:
