@@ -200,7 +200,10 @@ def stop_daemon(running, _):
 
 class Absent(Fault):
     def test_no_daemon(self):
-        self.assert_refused(Host(), "start guestcld on the host")
+        with contextlib.ExitStack() as stack:
+            never_started = Host()
+            stack.push(never_started)
+            self.assert_refused(never_started, "start guestcld on the host")
 
     def test_no_runtime(self):
         running = Host(vendors="/nonexistent").start()
