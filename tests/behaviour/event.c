@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -174,7 +175,7 @@ struct notice {
 	sem_t told;
 	cl_event event;
 	cl_int status;
-	unsigned count;
+	atomic_uint count;
 };
 
 static void CL_CALLBACK noticed(cl_event event, cl_int status, void *data)
