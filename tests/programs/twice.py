@@ -48,6 +48,7 @@ def environment(build, directory):
         **os.environ,
         "GUESTCL_BUILD": str(build),
         "HOME": str(directory),
+        "TMPDIR": str(directory),
         "XDG_CACHE_HOME": str(directory),
         "POCL_CACHE_DIR": str(kernel_cache(build)),
         "OCL_ICD_VENDORS": NATIVE_VENDORS,
