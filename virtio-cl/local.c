@@ -147,6 +147,12 @@ static void look_learn(struct gcl_local_end *end, int64_t waited_ns)
 		end->look = end->cost_ns[true] <= end->cost_ns[false];
 }
 
+/* Its CPU is free for others then. */
+static bool peer_sleeps(struct gcl_local *local)
+{
+	return atomic_load_explicit(&local->out.ring.shared->consumer_sleeps, memory_order_relaxed);
+}
+
 /* Looks until there is something, from @start on, for as long as this end does. */
 static bool end_spin(struct gcl_local *local, const struct gcl_local_end *end, bool producer,
 		     int64_t start)
@@ -187,7 +193,7 @@ static int local_wait(struct gcl_channel *channel, bool producer, int timeout_ms
 		return -ETIMEDOUT;
 	if (!ready && !peer_gone(local)) {
 		start = clock_ns(CLOCK_MONOTONIC);
-		if (!channel->patient && end->look)
+		if (end->look && !(channel->patient && !peer_sleeps(local)))
 			ready = end_spin(local, end, producer, start);
 		while (!ready && !gcl_channel_dead(channel) && !peer_gone(local)) {
 			passed_ms = (clock_ns(CLOCK_MONOTONIC) - start) / 1000000;
