@@ -16,6 +16,14 @@
 #include "heap-pages.h"
 
 #define BLOCK_ALIGN 128u
+/*
+ * Long blocks begin this far into a page. What programs copy into them mostly begins at a page, and
+ * a copy between two addresses that agree in their last 12 bits keeps waiting for its own stores:
+ * memcpy of 256 MiB ran at 10.1 GB/s at 0, 13.1 at 128 bytes.
+ */
+#define LONG_SKEW  BLOCK_ALIGN
+#define LONG_PAGES 256u /* a run of more than these is skewed */
+
 #define SLAB_PAGES  16u
 #define SLAB_BLOCKS (SLAB_PAGES * GCL_HEAP_PAGE / BLOCK_ALIGN)
 
@@ -153,17 +161,25 @@ static bool small_free_locked(struct gcl_heap *heap, struct gcl_run *run, uint64
 	return true;
 }
 
+/* Where the one block of a run begins. */
+static uint64_t run_block(const struct gcl_run *run)
+{
+	return run->page * GCL_HEAP_PAGE + (run->pages > LONG_PAGES ? LONG_SKEW : 0);
+}
+
 static uint64_t large_alloc_locked(struct gcl_heap *heap, uint64_t size)
 {
 	struct gcl_run *run;
 
 	if (size > GCL_HEAP_MAX)
 		return GCL_HEAP_NONE;
+	if (size > LONG_PAGES * GCL_HEAP_PAGE - LONG_SKEW)
+		size += LONG_SKEW;
 	run = gcl_pages_alloc(&heap->pages, (size + GCL_HEAP_PAGE - 1) / GCL_HEAP_PAGE);
 	if (!run)
 		return GCL_HEAP_NONE;
 	heap->used += run->pages * GCL_HEAP_PAGE;
-	return run->page * GCL_HEAP_PAGE;
+	return run_block(run);
 }
 
 uint64_t gcl_heap_alloc(struct gcl_heap *heap, uint64_t size)
@@ -206,7 +222,7 @@ void gcl_heap_free(struct gcl_heap *heap, uint64_t offset)
 	run = gcl_pages_find(&heap->pages, offset / GCL_HEAP_PAGE);
 	if (run && run->state == GCL_RUN_SLAB) {
 		known = small_free_locked(heap, run, offset);
-	} else if (run && run->state == GCL_RUN_USED && run->page * GCL_HEAP_PAGE == offset) {
+	} else if (run && run->state == GCL_RUN_USED && run_block(run) == offset) {
 		known = true;
 		heap->used -= run->pages * GCL_HEAP_PAGE;
 		gcl_pages_free(&heap->pages, run);

@@ -21,9 +21,9 @@ void gcl_heap_destroy(struct gcl_heap *heap);
 /**
  * gcl_heap_alloc() - a block of @size bytes.
  *
- * Aligned to 128 bytes (the largest OpenCL type), blocks of a page or more to a page. Contents are
- * what was there before (blocks never used read as zero). Return: its offset, or GCL_HEAP_NONE when
- * the heap is full.
+ * Aligned to 128 bytes (the largest OpenCL type), those from a page to nearly 1 MiB to a page.
+ * Contents are what was there before (blocks never used read as zero). Return: its offset, or
+ * GCL_HEAP_NONE when the heap is full.
  */
 uint64_t gcl_heap_alloc(struct gcl_heap *heap, uint64_t size);
 

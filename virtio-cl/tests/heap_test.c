@@ -13,7 +13,8 @@
 
 #include "test.h"
 
-#define MIB (1ull << 20)
+#define SKEW 128ull /* where long blocks begin in their first page */
+#define MIB  (1ull << 20)
 
 struct carrier {
 	struct gcl_channel channel;
@@ -99,6 +100,23 @@ static void test_alignment(void **state)
 	}
 }
 
+/* Long blocks don't begin where pages do. */
+static void test_skew(void **state)
+{
+	struct fixture *fix = *state;
+
+	for (uint64_t size = MIB - 2 * SKEW; size <= MIB + 2 * SKEW; size += SKEW / 2) {
+		uint64_t offset = gcl_heap_alloc(fix->heap, size);
+
+		assert_int_equal(offset % 4096, size > MIB - SKEW ? SKEW : 0);
+		assert_non_null(gcl_channel_heap_ptr(&fix->carrier.channel, offset, size));
+		gcl_heap_free(fix->heap, offset - offset % 4096 + (offset % 4096 ? 0 : SKEW));
+		assert_int_not_equal(gcl_heap_used(fix->heap), 0);
+		gcl_heap_free(fix->heap, offset);
+		assert_int_equal(gcl_heap_used(fix->heap), 0);
+	}
+}
+
 static void test_last_freed_first(void **state)
 {
 	static const uint64_t sizes[] = {1, 300, 3000, 4096, 70000, 3 * MIB};
@@ -140,8 +158,8 @@ static void test_coalescing(void **state)
 		offsets[i] = offsets[left - 1];
 	}
 	assert_int_equal(gcl_heap_used(fix->heap), 0);
-	whole = gcl_heap_alloc(fix->heap, 64 * MIB);
-	assert_int_equal(whole, 0);
+	whole = gcl_heap_alloc(fix->heap, 64 * MIB - SKEW);
+	assert_int_equal(whole, SKEW);
 	gcl_heap_free(fix->heap, whole);
 }
 
@@ -154,7 +172,7 @@ static void test_full_heap(void **state)
 	assert_int_equal(gcl_heap_alloc(fix->heap, UINT64_MAX), GCL_HEAP_NONE);
 	assert_int_equal(gcl_heap_alloc(fix->heap, UINT64_MAX - 4095), GCL_HEAP_NONE);
 	assert_int_equal(gcl_heap_used(fix->heap), 0);
-	assert_int_equal(gcl_heap_alloc(fix->heap, 64 * MIB), 0);
+	assert_int_equal(gcl_heap_alloc(fix->heap, 64 * MIB - SKEW), SKEW);
 }
 
 static void test_bad_frees(void **state)
@@ -199,21 +217,21 @@ static void test_trim(void **state)
 {
 	struct fixture *fix = *state;
 	uint8_t *heap = fix->carrier.channel.heap;
-	uint64_t offset = gcl_heap_alloc(fix->heap, 1024 * MIB);
+	uint64_t offset = gcl_heap_alloc(fix->heap, 1024 * MIB - SKEW);
 	uint64_t others[64];
 
 	heap[offset] = 1;
-	heap[offset + 1024 * MIB - 1] = 1;
+	heap[offset + 1024 * MIB - SKEW - 1] = 1;
 	gcl_heap_free(fix->heap, offset);
 	assert_int_equal(fix->carrier.trimmed, 768 * MIB);
 	assert_int_equal(fix->carrier.trims, 1);
 	/* What is kept is what is handed out first. */
-	assert_int_equal(gcl_heap_alloc(fix->heap, 200 * MIB), offset);
+	assert_int_equal(gcl_heap_alloc(fix->heap, 200 * MIB - SKEW), offset);
 	assert_int_equal(heap[offset], 1);
-	assert_int_equal(heap[offset + 1024 * MIB - 1], 0);
+	assert_int_equal(heap[offset + 1024 * MIB - SKEW - 1], 0);
 
 	for (unsigned i = 0; i < 64; i++)
-		others[i] = gcl_heap_alloc(fix->heap, 32 * MIB);
+		others[i] = gcl_heap_alloc(fix->heap, 32 * MIB - SKEW);
 	for (unsigned i = 0; i < 64; i += 2)
 		gcl_heap_free(fix->heap, others[i]);
 	for (unsigned i = 1; i < 64; i += 2)
@@ -331,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_alignment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_skew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_last_freed_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_coalescing, setup_small, teardown),
 		cmocka_unit_test_setup_teardown(test_full_heap, setup_small, teardown),
