@@ -342,7 +342,8 @@ class Shortage(Fault):
         with self.with_other() as running, Guest(running, "guest", "build") as guest:
             guest.expect("prepared")
             worker = running.worker_of(guest)
-            size = memory(worker, "VmSize") + (8 << 20)
+            # No more than it has: what its allocator keeps in hand does not build a program.
+            size = memory(worker, "VmSize")
             resource.prlimit(worker, resource.RLIMIT_AS, (size, size))
             self.assertLess(guest.ask(), 0)
             guest.end()
