@@ -3,9 +3,9 @@
 
 A case is a file that calls main() with the programs it needs and two functions: command(case)
 returns the command line, compare(native, guest) yields what differs. Each run has a directory of
-its own, which is also its HOME, so that no run finds what the other left. Only the runtime's cache
-of compiled kernels is shared, since some take long: the folder where with-guestcld's daemons keep
-those of this user.
+its own, which is also its HOME, so that no run finds what the other left. Only compiled kernels,
+which take long, are kept: those of the native run where the caller says, those of the daemon's
+workers where with-guestcld keeps them.
 """
 
 import argparse
@@ -37,20 +37,14 @@ class Run:
         return (self.directory / name).read_bytes()
 
 
-def kernel_cache(build):
-    cache = build / "kernel-cache" / f"uid-{os.getuid()}"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return cache
-
-
-def environment(build, directory):
+def environment(options, directory):
     return {
         **os.environ,
-        "GUESTCL_BUILD": str(build),
+        "GUESTCL_BUILD": str(options.build),
         "HOME": str(directory),
         "TMPDIR": str(directory),
         "XDG_CACHE_HOME": str(directory),
-        "POCL_CACHE_DIR": str(kernel_cache(build)),
+        "POCL_CACHE_DIR": str(options.native_cache),
         "OCL_ICD_VENDORS": NATIVE_VENDORS,
         "LC_ALL": "C.UTF-8",
     }
@@ -62,7 +56,7 @@ def run(title, command, directory, options):
         done = subprocess.run(
             command,
             cwd=directory,
-            env=environment(options.build, directory),
+            env=environment(options, directory),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -107,12 +101,15 @@ def require(programs):
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder")
+    parser.add_argument("--native-cache", type=pathlib.Path, required=True, metavar="FOLDER")
     parser.add_argument("--staging", action="store_true", help="daemon without resident buffers")
     parser.add_argument("--native-only", action="store_true", help="print the native run")
     parser.add_argument("--timeout", type=float, default=300, help="of each run, in seconds")
     parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    options.native_cache = options.native_cache.resolve()
+    options.native_cache.mkdir(parents=True, exist_ok=True)
     # Each run has its own current directory.
     options.program = [
         os.path.abspath(word) if os.path.isfile(word) else word for word in options.program
