@@ -8,8 +8,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define ARG_INFO_OPTION "-cl-kernel-arg-info"
+
+/* How often, and after how long, a program that still has kernels is built again. */
+#define BUSY_TRIES    100
+#define BUSY_PAUSE_NS 1000000
 
 struct build {
 	struct gcl_job job;
@@ -154,12 +159,30 @@ static int build_inputs_get(struct build *build, const uint64_t *ids, size_t cou
 	return 0;
 }
 
+/*
+ * A runtime may hold a finished command's kernel for a moment after it has told of the end. The
+ * guest knows that no kernel is left, so CL_INVALID_OPERATION is looked into again for a while.
+ */
+static bool busy_pause(cl_int status, int *tries)
+{
+	const struct timespec pause = {.tv_nsec = BUSY_PAUSE_NS};
+
+	if (status != CL_INVALID_OPERATION || ++*tries > BUSY_TRIES)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 static void build_run(struct gcl_job *job)
 {
 	struct build *build = gcl_container_of(job, struct build, job);
-	cl_int status = clBuildProgram(build->program, build->chosen.count, build_devices(build),
-				       build->options, NULL, NULL);
+	cl_int status;
+	int tries = 0;
 
+	do {
+		status = clBuildProgram(build->program, build->chosen.count, build_devices(build),
+					build->options, NULL, NULL);
+	} while (busy_pause(status, &tries));
 	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
 			 status, NULL);
 	build_free(build);
@@ -193,11 +216,15 @@ static void compile_run(struct gcl_job *job)
 {
 	struct build *build = gcl_container_of(job, struct build, job);
 	bool headers = build->input_count;
-	cl_int status =
-		clCompileProgram(build->program, build->chosen.count, build_devices(build),
-				 build->options, build->input_count, headers ? build->inputs : NULL,
-				 headers ? build->names : NULL, NULL, NULL);
+	cl_int status;
+	int tries = 0;
 
+	do {
+		status = clCompileProgram(build->program, build->chosen.count, build_devices(build),
+					  build->options, build->input_count,
+					  headers ? build->inputs : NULL,
+					  headers ? build->names : NULL, NULL, NULL);
+	} while (busy_pause(status, &tries));
 	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
 			 status, NULL);
 	build_free(build);
