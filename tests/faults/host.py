@@ -30,35 +30,6 @@ def paths():
     return dict(line.split("=", 1) for line in listed.splitlines())
 
 
-class Pulse(threading.Thread):
-    """Notices when the machine stands still, as virtual ones do: that is nobody's fault here."""
-
-    PERIOD = 0.01
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.gaps = []
-        self.start()
-
-    def run(self):
-        last = time.monotonic()
-        while True:
-            time.sleep(self.PERIOD)
-            now = time.monotonic()
-            if now - last > 10 * self.PERIOD:
-                self.gaps.append((last, now))
-            last = now
-
-    def took(self, start, end):
-        """The time from start to end, without what the machine stood still."""
-        time.sleep(2 * self.PERIOD)
-        lost = [min(end, stop) - max(start, begin) for begin, stop in list(self.gaps)]
-        return end - start - sum(gap for gap in lost if gap > 0)
-
-
-pulse = Pulse()
-
-
 def wait_until(condition, seconds=PATIENCE):
     """Returns how long it took until the condition was true, or None."""
     start = time.monotonic()
