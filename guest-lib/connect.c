@@ -161,9 +161,12 @@ static void register_fork(void)
 struct gcl_session *gcl_session_current(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const char *path = getenv("GUESTCL_SOCKET");
 	struct gcl_session *session;
 	char reason[256];
 
+	if (path && strcmp(path, GCL_NO_SOCKET) == 0)
+		return NULL;
 	pthread_once(&once, register_fork);
 	pthread_mutex_lock(&current_lock);
 	if (!current && now_ns() >= retry_at) {

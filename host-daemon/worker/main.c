@@ -87,7 +87,7 @@ static const char *prepare(struct gcl_worker *worker)
 	signal(SIGPIPE, SIG_IGN);
 	/* Should the loader find guestcl itself among the host's runtimes, it must not come back
 	 * here through the daemon. */
-	setenv("GUESTCL_SOCKET", "/dev/null", 1);
+	setenv("GUESTCL_SOCKET", GCL_NO_SOCKET, 1);
 	if (gcl_print_start(worker))
 		return "no pipe for what kernels print";
 	if (gcl_snapshot_make(worker))

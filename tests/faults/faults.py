@@ -76,7 +76,7 @@ class Fault(unittest.TestCase):
 
     def assert_gone(self, pid, since):
         gone = wait_until(lambda: not alive(pid)) is not None
-        took = host.pulse.took(since, time.monotonic())
+        took = time.monotonic() - since
         self.assertTrue(gone and took < PROMPT, f"worker {pid} was still there after {took:.1f} s")
 
     def assert_served(self, running):
@@ -113,12 +113,12 @@ class Killed(Fault):
         """The call fails in time, later ones too, and the program ends by itself."""
         line = guest.expect("returned")
         code = int(line.text.split()[2])
-        took = host.pulse.took(killed, line.time)
+        took = line.time - killed
         self.assertLess(took, PROMPT, "the call took too long to fail")
         self.assertLess(code, 0, "the call succeeded")
         last = line.time
         while (line := guest.next()) and line.text and line.text.startswith("later"):
-            self.assertLess(host.pulse.took(last, line.time), PROMPT, line.text)
+            self.assertLess(line.time - last, PROMPT, line.text)
             self.assertLess(int(line.text.split()[2]), 0, line.text)
             last = line.time
         self.assertEqual(line.text if line else None, "ends")
@@ -205,6 +205,15 @@ class Absent(Fault):
             stack.push(never_started)
             self.assert_refused(never_started, "start guestcld on the host")
 
+    def test_no_daemon_wanted(self):
+        """Whoever says that there is none is not told so."""
+        with Host() as running:
+            silent = {"GUESTCL_SOCKET": "none"}
+            with Guest(running, "guest", "devices", environment=silent) as guest:
+                self.assertEqual(guest.expect("devices").text, "devices 0")
+                self.assertEqual(guest.end(), 0)
+                self.assertEqual(guest.errors, [])
+
     def test_no_runtime(self):
         running = Host(vendors="/nonexistent").start()
         with contextlib.ExitStack() as stack:
@@ -222,7 +231,7 @@ class Crash(Fault):
             with Guest(running, "guest", mode) as guest:
                 entered = guest.expect("entering").time
                 line = guest.expect("returned")
-                self.assertLess(host.pulse.took(entered, line.time), 5)
+                self.assertLess(line.time - entered, 5)
                 self.assertLess(int(line.text.split()[2]), 0)
                 self.assertLess(int(guest.expect("later").text.split()[2]), 0)
                 guest.expect("ends", PROMPT)
