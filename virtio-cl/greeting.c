@@ -18,8 +18,16 @@
 #include "base/log.h"
 #include "local-channel.h"
 
-/* What travels from the broker to a worker: the guest's descriptors, and its socket behind them. */
+/* What travels from the broker to a worker: the greeting, and those descriptors that its kind has,
+ * the guest's socket last. */
 #define PASS_FDS (GCL_HELLO_FDS + 1)
+
+struct passed {
+	uint32_t kind; /* enum gcl_greeting_kind */
+	uint32_t fds;  /* a bit for each that follows, by enum gcl_hello_fd; bit GCL_HELLO_FDS: the
+			  socket */
+	struct gcl_hello hello;
+};
 
 /* How much of a greeting tells its version. */
 #define HELLO_VERSION_END (offsetof(struct gcl_hello, version) + sizeof(uint32_t))
@@ -42,7 +50,7 @@ void gcl_greeting_fini(struct gcl_greeting *greeting)
 }
 
 /* Gives the received descriptor a place in @greeting; false if it has one too many. */
-static bool fd_keep(struct gcl_greeting *greeting, int fd, bool passed)
+static bool fd_keep(struct gcl_greeting *greeting, int fd)
 {
 	for (unsigned i = 0; i < GCL_HELLO_FDS; i++) {
 		if (greeting->fds[i] < 0) {
@@ -50,18 +58,16 @@ static bool fd_keep(struct gcl_greeting *greeting, int fd, bool passed)
 			return true;
 		}
 	}
-	if (!passed || greeting->conn >= 0)
-		return false;
-	greeting->conn = fd;
-	return true;
+	return false;
 }
 
-static bool fds_keep(struct gcl_greeting *greeting, struct msghdr *message, bool passed)
+/* Moves the descriptors that came with @message to @fds. Return: false if there were more. */
+static bool fds_take(struct msghdr *message, int fds[PASS_FDS], unsigned *taken)
 {
-	struct cmsghdr *cmsg;
 	bool good = !(message->msg_flags & MSG_CTRUNC);
 
-	for (cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg;
+	     cmsg = CMSG_NXTHDR(message, cmsg)) {
 		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		int fd;
 
@@ -69,7 +75,9 @@ static bool fds_keep(struct gcl_greeting *greeting, struct msghdr *message, bool
 			continue;
 		for (size_t i = 0; i < count; i++) {
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-			if (!fd_keep(greeting, fd, passed)) {
+			if (*taken < PASS_FDS) {
+				fds[(*taken)++] = fd;
+			} else {
 				close(fd);
 				good = false;
 			}
@@ -78,23 +86,46 @@ static bool fds_keep(struct gcl_greeting *greeting, struct msghdr *message, bool
 	return good;
 }
 
-/* One read of what is still missing. Return: 1 complete, 0 not yet, -EPIPE at the end, -errno. */
-static int greeting_read(struct gcl_greeting *greeting, int socket, bool passed, int flags)
+/* recvmsg() with descriptors: the caller's in any case. Return: bytes, 0 at the end, -EPROTO when
+ * some had no room, -errno. */
+static ssize_t fds_receive(int socket, void *data, size_t size, int flags, int fds[PASS_FDS],
+			   unsigned *count)
 {
 	char control[CMSG_SPACE(PASS_FDS * sizeof(int))];
-	struct gcl_hello *hello = &greeting->hello;
-	struct iovec data = {(char *)hello + greeting->got, sizeof *hello - greeting->got};
+	struct iovec iov = {data, size};
 	struct msghdr message = {
-		.msg_iov = &data,
+		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
 		.msg_controllen = sizeof control,
 	};
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | flags);
 
+	*count = 0;
 	if (n < 0)
 		return -errno;
-	if (!fds_keep(greeting, &message, passed))
+	return fds_take(&message, fds, count) ? n : -EPROTO;
+}
+
+/* One read of what is still missing. Return: 1 complete, 0 not yet, -EPIPE at the end, -errno. */
+static int greeting_read(struct gcl_greeting *greeting, int conn)
+{
+	struct gcl_hello *hello = &greeting->hello;
+	int fds[PASS_FDS];
+	unsigned count;
+	ssize_t n = fds_receive(conn, (char *)hello + greeting->got, sizeof *hello - greeting->got,
+				MSG_DONTWAIT, fds, &count);
+	bool good = true;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (!fd_keep(greeting, fds[i])) {
+			close(fds[i]);
+			good = false;
+		}
+	}
+	if (n < 0)
+		return (int)n;
+	if (!good)
 		return -EPROTO;
 	if (n == 0)
 		return -EPIPE;
@@ -109,41 +140,68 @@ static int greeting_read(struct gcl_greeting *greeting, int socket, bool passed,
 
 int gcl_greeting_receive(struct gcl_greeting *greeting, int conn)
 {
-	int n = greeting_read(greeting, conn, false, MSG_DONTWAIT);
+	int n = greeting_read(greeting, conn);
 
 	return n == -EAGAIN || n == -EINTR ? 0 : n;
 }
 
-int gcl_greeting_take(struct gcl_greeting *greeting, int socket)
+/* Descriptors of a greeting, the socket last. */
+static int *fd_slot(struct gcl_greeting *greeting, unsigned i)
 {
-	int n;
-
-	do
-		n = greeting_read(greeting, socket, true, 0);
-	while (n == 0 || n == -EINTR);
-	if (n == -EPIPE)
-		return greeting->got ? -EPROTO : 0;
-	if (n == 1 && greeting->conn < 0)
-		return -EPROTO;
-	return n;
+	return i == GCL_HELLO_FDS ? &greeting->conn : &greeting->fds[i];
 }
 
-static int greeting_write(const struct gcl_greeting *greeting, int socket, unsigned count)
+/* What came in one message from the broker. Takes the descriptors over. */
+static int passed_keep(struct gcl_greeting *greeting, const struct passed *passed, const int *fds,
+		       unsigned count)
+{
+	unsigned next = 0;
+
+	for (unsigned i = 0; i < PASS_FDS; i++) {
+		if (passed->fds >> i & 1 && next < count)
+			*fd_slot(greeting, i) = fds[next++];
+	}
+	for (unsigned i = next; i < count; i++)
+		close(fds[i]);
+	greeting->kind = (enum gcl_greeting_kind)passed->kind;
+	greeting->hello = passed->hello;
+	greeting->got = sizeof greeting->hello;
+	if (next != count || greeting->conn < 0 || passed->kind > GCL_GREETING_STREAM)
+		return -EPROTO;
+	return 1;
+}
+
+int gcl_greeting_take(struct gcl_greeting *greeting, int socket)
+{
+	struct passed passed = {0};
+	int fds[PASS_FDS];
+	unsigned count;
+	ssize_t n;
+
+	do
+		n = fds_receive(socket, &passed, sizeof passed, MSG_WAITALL, fds, &count);
+	while (n == -EINTR);
+	if (n == sizeof passed)
+		return passed_keep(greeting, &passed, fds, count);
+	while (count)
+		close(fds[--count]);
+	return n > 0 ? -EPROTO : (int)n;
+}
+
+/* Sends @data with @count descriptors, all of it. Return: 0 or -errno. */
+static int fds_send(int socket, const void *data, size_t size, const int *fds, unsigned count)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PASS_FDS * sizeof(int))] = {0};
-	struct iovec data = {(void *)&greeting->hello, sizeof greeting->hello};
+	struct iovec iov = {(void *)data, size};
 	struct msghdr message = {
-		.msg_iov = &data,
+		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
 		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
 	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
-	int fds[PASS_FDS];
 	ssize_t n;
 
-	memcpy(fds, greeting->fds, sizeof greeting->fds);
-	fds[GCL_HELLO_FDS] = greeting->conn;
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
@@ -153,17 +211,32 @@ static int greeting_write(const struct gcl_greeting *greeting, int socket, unsig
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	return (size_t)n == sizeof greeting->hello ? 0 : -EIO;
+	return (size_t)n == size ? 0 : -EIO;
 }
 
 int gcl_greeting_send(const struct gcl_greeting *greeting, int conn)
 {
-	return greeting_write(greeting, conn, GCL_HELLO_FDS);
+	return fds_send(conn, &greeting->hello, sizeof greeting->hello, greeting->fds,
+			GCL_HELLO_FDS);
 }
 
 int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket)
 {
-	return greeting_write(greeting, socket, PASS_FDS);
+	struct passed passed = {.kind = greeting->kind, .hello = greeting->hello};
+	int fds[PASS_FDS];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < PASS_FDS; i++) {
+		int fd = i == GCL_HELLO_FDS ? greeting->conn : greeting->fds[i];
+
+		if (fd < 0)
+			continue;
+		passed.fds |= 1u << i;
+		fds[count++] = fd;
+	}
+	if (greeting->conn < 0)
+		return -EINVAL;
+	return fds_send(socket, &passed, sizeof passed, fds, count);
 }
 
 static bool ring_size_valid(uint32_t size)

@@ -59,8 +59,19 @@ struct gcl_hello_reply {
  */
 int gcl_local_connect(const char *path, struct gcl_channel **out, char *reason, size_t reason_size);
 
+/*
+ * How a session's frames travel, which says what a worker is given for it:
+ *
+ *  - local: all descriptors, and the guest's socket.
+ *  - virtio: the two doorbells, and a SOCK_SEQPACKET socket whose other end the broker keeps:
+ *    worker-link.h says what is said on it. There are no memfds.
+ *  - stream: the guest's socket alone, a stream that carries frames and payloads both ways.
+ */
+enum gcl_greeting_kind { GCL_GREETING_LOCAL, GCL_GREETING_VIRTIO, GCL_GREETING_STREAM };
+
 /** What a greeting carries, with descriptors; -1 where there is none. fini closes them. */
 struct gcl_greeting {
+	enum gcl_greeting_kind kind;
 	struct gcl_hello hello;
 	int fds[GCL_HELLO_FDS];
 	int conn;   /* the guest's socket; the broker sets it before it passes the greeting on */
