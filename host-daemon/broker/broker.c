@@ -63,10 +63,11 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 		return;
 	broker->stopping = true;
 	gcl_log_info(broker, "stopping on signal %d; sessions: %zu", signal_number,
-		     gcl_workers_sessions(&broker->workers, (uid_t)-1));
+		     gcl_workers_sessions(&broker->workers, NULL));
 	gcl_notify("STOPPING=1");
 	gcl_listener_close(&broker->listener);
-	gcl_guests_fini(broker, "guestcld is stopping");
+	gcl_conns_refuse(broker, "guestcld is stopping");
+	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
 	gcl_workers_end(&broker->workers);
 	ev_timer_start(broker->loop, &broker->deadline);
 	gcl_broker_worker_gone(broker);
@@ -148,6 +149,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 		gcl_log_error(broker, "can't make an event loop: %s", strerror(errno));
 		return -ENOMEM;
 	}
+	gcl_conns_init(&broker.conns);
 	gcl_guests_init(&broker.guests);
 	gcl_workers_init(&broker.workers, &broker);
 	watchers_init(&broker);

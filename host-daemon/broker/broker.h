@@ -3,10 +3,10 @@
  * guestcld, the broker: lets guests in and gives each a worker of its own.
  *
  * Theory of operation. Everything happens in one thread, on one libev loop. The listener accepts
- * connections; each becomes a struct gcl_guest whose greeting is read and checked, within a time
- * limit. A guest that is let in waits for a prepared worker for its user (guest.c asks workers.c),
- * is passed to it with all its descriptors, and is forgotten: from then on only the worker process
- * is known, until it exits. A spare worker is prepared some time after that, so that it doesn't
+ * connections, whose greeting is read and checked within a time limit (conn.c). However it came, a
+ * guest that is let in waits for a prepared worker of its owner (guest.c asks workers.c), and is
+ * passed to it with all its descriptors: from then on only the worker process is known, until it
+ * exits. A spare worker is prepared some time after that, so that it doesn't
  * take the CPU from the guest that has just started.
  *
  * The broker loads no OpenCL and reads nothing of what a guest sends but the greeting. What fails
@@ -26,6 +26,7 @@
 #include "config.h"
 #include "local.h"
 #include "options.h"
+#include "owner.h"
 
 struct gcl_broker;
 struct gcl_workers;
@@ -74,28 +75,52 @@ void gcl_listener_resume(struct gcl_listener *listener);
 
 /* ------------------------------------------------------------ guests (guest.c) */
 
-/* A guest from its connection until it is passed to a worker. */
+struct gcl_guest;
+struct gcl_worker_process;
+
+/* What whoever made a guest is told, once: refused or served. The guest is its own again then. */
+struct gcl_guest_ops {
+	/* Tells the guest. */
+	void (*refused)(struct gcl_guest *guest, enum gcl_hello_status status, const char *reason);
+	/* The worker has the greeting with all its descriptors. */
+	void (*served)(struct gcl_guest *guest, struct gcl_worker_process *worker);
+	/* The worker, which was served, has been reaped; @status as wait() has it. NULL: the guest
+	 * is not kept after it was served. */
+	void (*ended)(struct gcl_guest *guest, int status);
+};
+
+/* A guest until it is passed to a worker. */
 struct gcl_guest {
-	struct gcl_list link; /* in greeting or waiting */
+	struct gcl_list link; /* in waiting */
 	struct gcl_broker *broker;
+	const struct gcl_guest_ops *ops;
+	struct gcl_owner owner;
+	unsigned sessions_max;	      /* of this owner; 0: what the configuration allows a user */
+	char who[128];		      /* "uid 1000, pid 77, clinfo", for the log */
 	struct gcl_greeting greeting; /* owns the connection and all descriptors */
-	struct ucred peer;
-	bool waiting; /* greeted and let in */
-	struct ev_io readable;
+	bool waiting;		      /* greeted and let in */
 	struct ev_timer timeout;
 };
 
 struct gcl_guests {
-	struct gcl_list greeting; /* half-open */
-	size_t greeting_count;
 	struct gcl_list waiting; /* let in, in the order of their turn */
 	size_t waiting_count;
 };
 
 void gcl_guests_init(struct gcl_guests *guests);
 
-/** gcl_guest_accept() - take @conn over and read its greeting when it comes. */
-void gcl_guest_accept(struct gcl_broker *broker, int conn);
+void gcl_guest_init(struct gcl_guest *guest, struct gcl_broker *broker,
+		    const struct gcl_guest_ops *ops, const struct gcl_owner *owner);
+
+/** gcl_guest_fini() - close its descriptors, and let it wait no more; may be called twice. */
+void gcl_guest_fini(struct gcl_guest *guest);
+
+/** gcl_guest_admit() - its greeting is complete and checked: refuse it, or let it wait for a
+ * worker. Its ops may be called before this returns. */
+void gcl_guest_admit(struct gcl_guest *guest);
+
+void gcl_guest_refuse(struct gcl_guest *guest, enum gcl_hello_status status, const char *format,
+		      ...) __attribute__((format(printf, 3, 4)));
 
 /** gcl_guests_serve() - give workers to waiting guests as far as there are any; start others. */
 void gcl_guests_serve(struct gcl_broker *broker);
@@ -103,8 +128,29 @@ void gcl_guests_serve(struct gcl_broker *broker);
 /** gcl_guests_refuse() - refuse every waiting guest with @reason. */
 void gcl_guests_refuse(struct gcl_broker *broker, enum gcl_hello_status status, const char *reason);
 
-/** gcl_guests_fini() - refuse all guests, half-open ones too. */
-void gcl_guests_fini(struct gcl_broker *broker, const char *reason);
+/** gcl_out_of_resources() - whether an error is ours, not the guest's. */
+bool gcl_out_of_resources(int err);
+
+/* ------------------------------------------------------------ connections (conn.c) */
+
+struct gcl_conns {
+	struct gcl_list greeting; /* half-open */
+	size_t count;
+};
+
+void gcl_conns_init(struct gcl_conns *conns);
+
+/** gcl_conn_accept() - take @socket over, a Unix socket whose peer's user is the owner, and read
+ * its greeting when it comes. */
+void gcl_conn_accept(struct gcl_broker *broker, int socket);
+
+/** gcl_conn_accept_of() - the same for a socket that came by a way that tells the @owner; @who
+ * is for the log ("VM web1"). */
+void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
+			const struct gcl_owner *owner, const char *who, unsigned sessions_max);
+
+/** gcl_conns_refuse() - refuse all that have not greeted yet. */
+void gcl_conns_refuse(struct gcl_broker *broker, const char *reason);
 
 /* ------------------------------------------------------------ kernel cache (cache.c) */
 
@@ -112,26 +158,26 @@ struct gcl_cache {
 	int fd; /* its folder, locked (shared); -1 before the first user */
 };
 
-/** gcl_cache_prepare() - see to it that @uid has a folder in the cache at @path. Return: 0 or
+/** gcl_cache_prepare() - see to it that @owner has a folder in the cache at @path. Return: 0 or
  * -errno. */
-int gcl_cache_prepare(struct gcl_cache *cache, const char *path, uid_t uid);
+int gcl_cache_prepare(struct gcl_cache *cache, const char *path, const struct gcl_owner *owner);
 
-/** gcl_cache_sweep() - remove what was left in the folder of @uid; @busy if workers may be
- * compiling for that user. */
-void gcl_cache_sweep(struct gcl_cache *cache, uid_t uid, bool busy);
+/** gcl_cache_sweep() - remove what was left in the folder of @owner; @busy if workers may be
+ * compiling for it. */
+void gcl_cache_sweep(struct gcl_cache *cache, const struct gcl_owner *owner, bool busy);
 void gcl_cache_fini(struct gcl_cache *cache);
 
 /* ------------------------------------------------------------ worker processes (spawn.c) */
 
 /**
- * gcl_spawn() - start a worker process for @uid.
+ * gcl_spawn() - start a worker process for @owner.
  * @socket: set to the broker's end of the socketpair
  * @reason: why it failed
  *
  * An error of exec comes back over the socket as GCL_HANDOVER_FAILED. Return: 0 or -errno.
  */
-int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socket, char *reason,
-	      size_t reason_size);
+int gcl_spawn(const struct gcl_config *config, const struct gcl_owner *owner, pid_t *pid,
+	      int *socket, char *reason, size_t reason_size);
 
 /* ------------------------------------------------------------ one worker (worker.c) */
 
@@ -148,11 +194,13 @@ struct gcl_worker_process {
 	enum gcl_worker_state state;
 	bool promised; /* starting, and a waiting guest counts on it */
 	pid_t pid;
-	int socket; /* -1 when told to go */
-	uid_t uid;  /* whose cache it uses */
+	int socket;		 /* -1 when told to go */
+	struct gcl_owner owner;	 /* whose cache it uses */
+	struct gcl_guest *guest; /* to be told of the end; or NULL */
 	uint64_t session;
-	char title[96];	 /* of the guest, for the log */
-	ev_tstamp since; /* of its state */
+	char title[sizeof((struct gcl_guest *)0)->who]; /* of the guest, for the log */
+	ev_tstamp since;				/* of its state */
+	ev_tstamp serving_since;
 	char report[1 + GCL_REASON_MAX];
 	size_t report_size;
 	struct ev_io readable;
@@ -160,15 +208,18 @@ struct gcl_worker_process {
 	struct ev_timer watchdog;
 };
 
-/** gcl_worker_create() - start a worker process for @uid. Return: 0, or -errno and @reason. */
-int gcl_worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_worker_process **out,
-		      char *reason, size_t reason_size);
+/** gcl_worker_create() - start a worker process for @owner. Return: 0, or -errno and @reason. */
+int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner,
+		      struct gcl_worker_process **out, char *reason, size_t reason_size);
 
 /** gcl_worker_serve() - pass the guest to the idle worker. Return: 0 or -errno: try another. */
-int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *guest);
+int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest);
 
 /** gcl_worker_end() - tell it to go, by the end of its socket. */
 void gcl_worker_end(struct gcl_worker_process *worker);
+
+/** gcl_worker_kill() - end it at once; it may be stopped. */
+void gcl_worker_kill(struct gcl_worker_process *worker);
 
 /** gcl_clock() - seconds of CLOCK_MONOTONIC; ev_now() follows the wall clock. */
 ev_tstamp gcl_clock(void);
@@ -180,8 +231,8 @@ struct gcl_workers {
 	struct gcl_list list;
 	size_t count;
 	struct gcl_cache cache;
-	uid_t spare_uid;   /* of the last guest */
-	uint64_t sessions; /* numbers given so far */
+	struct gcl_owner spare_owner; /* of the last guest */
+	uint64_t sessions;	      /* numbers given so far */
 	/* Starts that came to nothing, in a row; the next is not tried before @not_before. */
 	unsigned failures;
 	ev_tstamp not_before;
@@ -192,32 +243,34 @@ struct gcl_workers {
 
 void gcl_workers_init(struct gcl_workers *workers, struct gcl_broker *broker);
 
-/** gcl_workers_idle() - a prepared worker for @uid, or NULL; lends it. */
-struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers, uid_t uid);
+/** gcl_workers_idle() - a prepared worker for @owner, or NULL; lends it. */
+struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers,
+					    const struct gcl_owner *owner);
 
 /** gcl_workers_unpromise() - forget which starting workers are counted on. */
 void gcl_workers_unpromise(struct gcl_workers *workers);
 
 /**
- * gcl_workers_promise() - count on a starting worker for @uid, starting one if need be.
+ * gcl_workers_promise() - count on a starting worker for @owner, starting one if need be.
  *
  * Return: 0, -EAGAIN when it can't be started just yet (gcl_guests_serve() is called when it can),
  * or another -errno and @reason: there will be none.
  */
-int gcl_workers_promise(struct gcl_workers *workers, uid_t uid, char *reason, size_t reason_size);
+int gcl_workers_promise(struct gcl_workers *workers, const struct gcl_owner *owner, char *reason,
+			size_t reason_size);
 
-/** gcl_workers_sessions() - sessions being served, of @uid or (-1) of all. */
-size_t gcl_workers_sessions(const struct gcl_workers *workers, uid_t uid);
+/** gcl_workers_sessions() - sessions being served, of @owner or (NULL) of all. */
+size_t gcl_workers_sessions(const struct gcl_workers *workers, const struct gcl_owner *owner);
 
 /** gcl_workers_owns() - whether the process @pid is one of the workers. */
 bool gcl_workers_owns(const struct gcl_workers *workers, pid_t pid);
 
 /* What worker.c tells: a worker is prepared, failed to start (@hopeless: the next one will, too),
  * got a guest, is gone. */
-void gcl_workers_start_done(struct gcl_workers *workers, uid_t uid);
+void gcl_workers_start_done(struct gcl_workers *workers, const struct gcl_owner *owner);
 void gcl_workers_start_failed(struct gcl_workers *workers, const char *reason, bool hopeless);
-void gcl_workers_served(struct gcl_workers *workers, uid_t uid);
-void gcl_workers_gone(struct gcl_workers *workers, uid_t uid);
+void gcl_workers_served(struct gcl_workers *workers, const struct gcl_owner *owner);
+void gcl_workers_gone(struct gcl_workers *workers, const struct gcl_owner *owner);
 
 /** gcl_workers_renew() - the configuration has changed: replace idle workers, forget failures. */
 void gcl_workers_renew(struct gcl_workers *workers);
@@ -240,6 +293,7 @@ struct gcl_broker {
 	const struct gcl_options *options;
 	struct gcl_config config;
 	struct gcl_listener listener;
+	struct gcl_conns conns;
 	struct gcl_guests guests;
 	struct gcl_workers workers;
 	struct ev_signal signals[3];

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * The kernel cache: a folder for each user, and what the runtime leaves behind in it.
+ * The kernel cache: a folder for each owner, and what the runtime leaves behind in it.
  *
- * A cached kernel is code, so each user has a folder of its own, and one that another user made is
+ * A cached kernel is code, so each user and VM has a folder of its own, and one of another user is
  * refused. PoCL leaves files named tempfile_* there: an empty one in each process, and more when
- * it is killed while it compiles. They are removed while no worker of that user can be writing
+ * it is killed while it compiles. They are removed while no worker of that owner can be writing
  * one. Several daemons may share a cache: each holds a shared lock on it, and only one that is
  * alone (can have the lock to itself) removes files that are younger than SWEEP_AGE_SECONDS.
  *
- * Names in a user's folder may be chosen by what that user ran: no link is followed there.
+ * Names in an owner's folder may be chosen by what it ran: no link is followed there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,11 +27,6 @@
 #define SWEEP_AGE_SECONDS 3600
 
 #define TEMPORARY_PREFIX "tempfile_"
-
-static void folder_name(uid_t uid, char *name, size_t size)
-{
-	snprintf(name, size, "uid-%u", (unsigned)uid);
-}
 
 /* Makes all folders above the last part of @path. */
 static int parents_make(const char *path)
@@ -62,10 +57,9 @@ static int folder_open(int parent, const char *name, mode_t mode)
 	return st.st_uid == geteuid() ? steal_fd(&fd) : -EPERM;
 }
 
-int gcl_cache_prepare(struct gcl_cache *cache, const char *path, uid_t uid)
+int gcl_cache_prepare(struct gcl_cache *cache, const char *path, const struct gcl_owner *owner)
 {
 	_cleanup_close_ int top = -1, folder = -1;
-	char name[32];
 	int err = parents_make(path);
 
 	if (err < 0)
@@ -73,8 +67,7 @@ int gcl_cache_prepare(struct gcl_cache *cache, const char *path, uid_t uid)
 	top = folder_open(AT_FDCWD, path, 0711);
 	if (top < 0)
 		return top;
-	folder_name(uid, name, sizeof name);
-	folder = folder_open(top, name, 0700);
+	folder = folder_open(top, owner->name, 0700);
 	if (folder < 0)
 		return folder;
 	/* Opened anew each time, since an operator may have removed the folder meanwhile. */
@@ -96,17 +89,15 @@ static bool removable(int folder, const char *name, bool alone)
 	return alone || st.st_mtime < now.tv_sec - SWEEP_AGE_SECONDS;
 }
 
-void gcl_cache_sweep(struct gcl_cache *cache, uid_t uid, bool busy)
+void gcl_cache_sweep(struct gcl_cache *cache, const struct gcl_owner *owner, bool busy)
 {
 	const struct dirent *entry;
 	unsigned count = 0;
-	char name[32];
 	bool alone;
 	DIR *folder;
 	int fd;
 
-	folder_name(uid, name, sizeof name);
-	fd = openat(cache->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(cache->fd, owner->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	folder = fd < 0 ? NULL : fdopendir(fd);
 	if (!folder) {
 		gcl_cleanup_close(&fd);
@@ -120,8 +111,8 @@ void gcl_cache_sweep(struct gcl_cache *cache, uid_t uid, bool busy)
 	flock(cache->fd, LOCK_SH);
 	closedir(folder);
 	if (count)
-		gcl_log_debug(broker, "removed %u temporary files from the cache of uid %u", count,
-			      (unsigned)uid);
+		gcl_log_debug(broker, "removed %u temporary files from the cache of %s", count,
+			      owner->name);
 }
 
 void gcl_cache_fini(struct gcl_cache *cache)

@@ -91,7 +91,7 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 		if (listener->starved)
 			gcl_log_info(broker, "guests are accepted again");
 		listener->starved = false;
-		gcl_guest_accept(listener->broker, conn);
+		gcl_conn_accept(listener->broker, conn);
 	}
 }
 

@@ -75,10 +75,10 @@ static int environment_prepare(struct plan *plan, const struct gcl_config *confi
 	return 0;
 }
 
-static int plan_init(struct plan *plan, const struct gcl_config *config, uid_t uid)
+static int plan_init(struct plan *plan, const struct gcl_config *config,
+		     const struct gcl_owner *owner)
 {
-	if (asprintf(&plan->cache, "POCL_CACHE_DIR=%s/uid-%u", config->cache_dir, (unsigned)uid) <
-	    0) {
+	if (asprintf(&plan->cache, "POCL_CACHE_DIR=%s/%s", config->cache_dir, owner->name) < 0) {
 		plan->cache = NULL;
 		return -ENOMEM;
 	}
@@ -146,15 +146,15 @@ _Noreturn static void child_run(const struct plan *plan)
 	child_fail(WORKER_SOCKET, plan->program);
 }
 
-int gcl_spawn(const struct gcl_config *config, uid_t uid, pid_t *pid, int *socket, char *reason,
-	      size_t reason_size)
+int gcl_spawn(const struct gcl_config *config, const struct gcl_owner *owner, pid_t *pid,
+	      int *socket, char *reason, size_t reason_size)
 {
 	_cleanup_(plan_fini) struct plan plan = {.socket = -1};
 	_cleanup_close_ int ours = -1, theirs = -1;
 	sigset_t all, before;
 	int ends[2], err = 0;
 
-	err = plan_init(&plan, config, uid);
+	err = plan_init(&plan, config, owner);
 	if (err == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		err = -errno;
 	if (err == 0) {

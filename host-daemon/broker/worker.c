@@ -70,6 +70,12 @@ void gcl_worker_end(struct gcl_worker_process *worker)
 	watch(worker, END_WATCHDOG);
 }
 
+void gcl_worker_kill(struct gcl_worker_process *worker)
+{
+	gcl_worker_end(worker);
+	kill(worker->pid, SIGKILL);
+}
+
 /* Reads what there is of the worker's one message. */
 static void report_read(struct gcl_worker_process *worker)
 {
@@ -92,11 +98,11 @@ static void prepared(struct gcl_worker_process *worker)
 
 	ev_io_stop(loop, &worker->readable);
 	watch(worker, 0.);
-	gcl_log_debug(broker, "worker %d for uid %u prepared in %.0f ms", (int)worker->pid,
-		      (unsigned)worker->uid, 1000. * (gcl_clock() - worker->since));
+	gcl_log_debug(broker, "worker %d for %s prepared in %.0f ms", (int)worker->pid,
+		      worker->owner.name, 1000. * (gcl_clock() - worker->since));
 	state_set(worker, GCL_WORKER_IDLE);
 	worker->promised = false;
-	gcl_workers_start_done(&worker->broker->workers, worker->uid);
+	gcl_workers_start_done(&worker->broker->workers, &worker->owner);
 }
 
 static void on_report(struct ev_loop *loop, struct ev_io *io, int events)
@@ -151,38 +157,47 @@ static void reaped_starting(struct gcl_worker_process *worker, int status)
 	gcl_workers_start_failed(workers, reason, hopeless);
 }
 
-static void reaped_serving(struct gcl_worker_process *worker, int status)
+static void session_log(const struct gcl_worker_process *worker, int status)
 {
 	char how[96];
 
 	status_describe(status, how, sizeof how);
-	if (status == 0)
+	if (status == 0 || worker->state == GCL_WORKER_ENDING)
 		gcl_log_info(broker, "session %ju: %s: ended after %.3f s",
 			     (uintmax_t)worker->session, worker->title,
-			     gcl_clock() - worker->since);
+			     gcl_clock() - worker->serving_since);
 	else
 		gcl_log_error(broker, "session %ju: %s: worker %d %s; other sessions go on",
 			      (uintmax_t)worker->session, worker->title, (int)worker->pid, how);
+}
+
+/* Takes @worker down. Whoever had the session learns of it last, when it can start another. */
+static void reaped_serving(struct gcl_worker_process *worker, int status)
+{
+	struct gcl_guest *guest = worker->guest;
+
+	if (worker->session)
+		session_log(worker, status);
 	worker_destroy(worker);
+	if (guest)
+		guest->ops->ended(guest, status);
 }
 
 static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
 {
 	struct gcl_worker_process *worker = child->data;
 	struct gcl_broker *broker = worker->broker;
-	uid_t uid = worker->uid;
+	struct gcl_owner owner = worker->owner;
 
 	(void)loop;
 	(void)events;
 	if (WIFSTOPPED(child->rstatus) || WIFCONTINUED(child->rstatus))
 		return;
-	if (worker->state == GCL_WORKER_ENDING)
-		worker_destroy(worker);
-	else if (worker->state == GCL_WORKER_SERVING)
+	if (worker->state == GCL_WORKER_ENDING || worker->state == GCL_WORKER_SERVING)
 		reaped_serving(worker, child->rstatus);
 	else
 		reaped_starting(worker, child->rstatus);
-	gcl_workers_gone(&broker->workers, uid);
+	gcl_workers_gone(&broker->workers, &owner);
 }
 
 static void on_watchdog(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -207,7 +222,7 @@ static int process_start(struct gcl_worker_process *worker, char *reason, size_t
 {
 	const struct gcl_config *config = &worker->broker->config;
 	struct gcl_workers *workers = &worker->broker->workers;
-	int err = gcl_cache_prepare(&workers->cache, config->cache_dir, worker->uid);
+	int err = gcl_cache_prepare(&workers->cache, config->cache_dir, &worker->owner);
 
 	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM) {
 		snprintf(reason, reason_size, "guestcld can't start a worker: %s", strerror(-err));
@@ -215,16 +230,17 @@ static int process_start(struct gcl_worker_process *worker, char *reason, size_t
 	}
 	if (err < 0) {
 		snprintf(reason, reason_size,
-			 "guestcld can't make the kernel cache %.90s/uid-%u: %s; make room or set "
+			 "guestcld can't make the kernel cache %.90s/%s: %s; make room or set "
 			 "cache-dir in guestcld.conf",
-			 config->cache_dir, (unsigned)worker->uid, strerror(-err));
+			 config->cache_dir, worker->owner.name, strerror(-err));
 		return err;
 	}
-	return gcl_spawn(config, worker->uid, &worker->pid, &worker->socket, reason, reason_size);
+	return gcl_spawn(config, &worker->owner, &worker->pid, &worker->socket, reason,
+			 reason_size);
 }
 
-int gcl_worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_worker_process **out,
-		      char *reason, size_t reason_size)
+int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner,
+		      struct gcl_worker_process **out, char *reason, size_t reason_size)
 {
 	struct gcl_broker *broker = workers->broker;
 	_cleanup_free_ struct gcl_worker_process *worker = calloc(1, sizeof *worker);
@@ -235,7 +251,7 @@ int gcl_worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_worker_
 		return -ENOMEM;
 	}
 	worker->broker = broker;
-	worker->uid = uid;
+	worker->owner = *owner;
 	err = process_start(worker, reason, reason_size);
 	if (err < 0)
 		return err == -EAGAIN ? -ENOBUFS : err; /* fork: too many processes */
@@ -255,10 +271,9 @@ int gcl_worker_create(struct gcl_workers *workers, uid_t uid, struct gcl_worker_
 	return 0;
 }
 
-int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *guest)
+int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 {
 	struct gcl_workers *workers = &worker->broker->workers;
-	const struct gcl_hello *hello = &guest->greeting.hello;
 	int err = gcl_greeting_pass(&guest->greeting, worker->socket);
 
 	if (err < 0) {
@@ -269,12 +284,12 @@ int gcl_worker_serve(struct gcl_worker_process *worker, const struct gcl_guest *
 		return err == -EAGAIN ? -EPIPE : err;
 	}
 	worker->session = ++workers->sessions;
-	snprintf(worker->title, sizeof worker->title, "uid %u, pid %d, %.*s",
-		 (unsigned)guest->peer.uid, (int)guest->peer.pid, (int)sizeof hello->program,
-		 hello->program);
+	memcpy(worker->title, guest->who, sizeof worker->title);
+	worker->guest = guest->ops->ended ? guest : NULL;
 	state_set(worker, GCL_WORKER_SERVING);
+	worker->serving_since = worker->since;
 	gcl_log_info(broker, "session %ju: %s: served by worker %d", (uintmax_t)worker->session,
 		     worker->title, (int)worker->pid);
-	gcl_workers_served(workers, guest->peer.uid);
+	gcl_workers_served(workers, &guest->owner);
 	return 0;
 }

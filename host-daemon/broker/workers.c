@@ -2,8 +2,8 @@
 /*
  * The worker processes together: which to start, which to keep, what to do when starts fail.
  *
- * A worker is prepared for one user, whose kernel cache it uses, and serves one guest. Spares are
- * kept for the user of the last guest. A start that comes to nothing delays the next one, twice as
+ * A worker is prepared for one owner, whose kernel cache it uses, and serves one guest. Spares are
+ * kept for the owner of the last guest. A start that comes to nothing delays the next one, twice as
  * long each time; after SPARE_FAILURES of them in a row only the arrival of a guest makes another
  * try. So a broken runtime costs neither CPU nor a log full of lines.
  */
@@ -25,8 +25,8 @@
 #define TEND_AGAIN	 0.001 /* timers count from the last event, so they may come early */
 #define STARTS_AT_A_TIME 2l    /* or the number of CPUs, if there are more */
 
-/* What processes of @uid that are gone have left in the cache. */
-static void cache_sweep(struct gcl_workers *workers, uid_t uid)
+/* What processes of @owner that are gone have left in the cache. */
+static void cache_sweep(struct gcl_workers *workers, const struct gcl_owner *owner)
 {
 	bool busy = false;
 
@@ -34,9 +34,9 @@ static void cache_sweep(struct gcl_workers *workers, uid_t uid)
 		const struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
 
-		busy |= worker->uid == uid && worker->state != GCL_WORKER_IDLE;
+		busy |= gcl_owner_same(&worker->owner, owner) && worker->state != GCL_WORKER_IDLE;
 	}
-	gcl_cache_sweep(&workers->cache, uid, busy);
+	gcl_cache_sweep(&workers->cache, owner, busy);
 }
 
 static void tend_after(struct gcl_workers *workers, ev_tstamp delay)
@@ -72,28 +72,28 @@ void gcl_workers_start_failed(struct gcl_workers *workers, const char *reason, b
 	gcl_guests_serve(broker);
 }
 
-void gcl_workers_start_done(struct gcl_workers *workers, uid_t uid)
+void gcl_workers_start_done(struct gcl_workers *workers, const struct gcl_owner *owner)
 {
 	if (workers->failures)
 		gcl_log_info(broker, "workers start again");
 	workers->failures = 0;
 	workers->hopeless = false;
 	workers->not_before = 0.;
-	cache_sweep(workers, uid);
+	cache_sweep(workers, owner);
 	gcl_broker_announce(workers->broker, NULL);
 	gcl_guests_serve(workers->broker);
 	tend_after(workers, SPARE_DELAY);
 }
 
-void gcl_workers_served(struct gcl_workers *workers, uid_t uid)
+void gcl_workers_served(struct gcl_workers *workers, const struct gcl_owner *owner)
 {
-	workers->spare_uid = uid;
+	workers->spare_owner = *owner;
 	tend_after(workers, SPARE_DELAY);
 }
 
-void gcl_workers_gone(struct gcl_workers *workers, uid_t uid)
+void gcl_workers_gone(struct gcl_workers *workers, const struct gcl_owner *owner)
 {
-	cache_sweep(workers, uid);
+	cache_sweep(workers, owner);
 	gcl_broker_worker_gone(workers->broker);
 }
 
@@ -107,8 +107,8 @@ static size_t state_count(const struct gcl_workers *workers, enum gcl_worker_sta
 }
 
 /* gcl_worker_create() as far as back-off and the number of CPUs let it. Return: also -EAGAIN. */
-static int worker_start(struct gcl_workers *workers, uid_t uid, struct gcl_worker_process **out,
-			char *reason, size_t reason_size)
+static int worker_start(struct gcl_workers *workers, const struct gcl_owner *owner,
+			struct gcl_worker_process **out, char *reason, size_t reason_size)
 {
 	ev_tstamp left = workers->not_before - gcl_clock();
 	long limit = GCL_MAX(sysconf(_SC_NPROCESSORS_ONLN), STARTS_AT_A_TIME);
@@ -121,23 +121,24 @@ static int worker_start(struct gcl_workers *workers, uid_t uid, struct gcl_worke
 	}
 	if (state_count(workers, GCL_WORKER_STARTING) >= (size_t)limit)
 		return -EAGAIN;
-	return gcl_worker_create(workers, uid, out, reason, reason_size);
+	return gcl_worker_create(workers, owner, out, reason, reason_size);
 }
 
-int gcl_workers_promise(struct gcl_workers *workers, uid_t uid, char *reason, size_t reason_size)
+int gcl_workers_promise(struct gcl_workers *workers, const struct gcl_owner *owner, char *reason,
+			size_t reason_size)
 {
 	struct gcl_worker_process *worker;
 	int err;
 
 	gcl_list_for_each (it, &workers->list) {
 		worker = gcl_container_of(it, struct gcl_worker_process, link);
-		if (worker->state == GCL_WORKER_STARTING && worker->uid == uid &&
+		if (worker->state == GCL_WORKER_STARTING && gcl_owner_same(&worker->owner, owner) &&
 		    !worker->promised) {
 			worker->promised = true;
 			return 0;
 		}
 	}
-	err = worker_start(workers, uid, &worker, reason, reason_size);
+	err = worker_start(workers, owner, &worker, reason, reason_size);
 	if (err == 0)
 		worker->promised = true;
 	return err;
@@ -149,13 +150,14 @@ void gcl_workers_unpromise(struct gcl_workers *workers)
 		gcl_container_of(it, struct gcl_worker_process, link)->promised = false;
 }
 
-struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers, uid_t uid)
+struct gcl_worker_process *gcl_workers_idle(struct gcl_workers *workers,
+					    const struct gcl_owner *owner)
 {
 	gcl_list_for_each (it, &workers->list) {
 		struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
 
-		if (worker->state == GCL_WORKER_IDLE && worker->uid == uid)
+		if (worker->state == GCL_WORKER_IDLE && gcl_owner_same(&worker->owner, owner))
 			return worker;
 	}
 	return NULL;
@@ -165,7 +167,7 @@ static void spare_start(struct gcl_workers *workers)
 {
 	struct gcl_worker_process *worker;
 	char reason[GCL_REASON_MAX];
-	int err = worker_start(workers, workers->spare_uid, &worker, reason, sizeof reason);
+	int err = worker_start(workers, &workers->spare_owner, &worker, reason, sizeof reason);
 
 	if (err == 0 || err == -EAGAIN || err == -ECANCELED)
 		return;
@@ -174,7 +176,7 @@ static void spare_start(struct gcl_workers *workers)
 	tend_after(workers, SPARE_SHORTAGE);
 }
 
-/* Spares of other users make room; then one spare is started if there are too few. */
+/* Spares of other owners make room; then one spare is started if there are too few. */
 static void tend(struct gcl_workers *workers)
 {
 	size_t spares = 0;
@@ -185,11 +187,11 @@ static void tend(struct gcl_workers *workers)
 			gcl_container_of(it, struct gcl_worker_process, link);
 
 		if (worker->state == GCL_WORKER_STARTING && !worker->promised &&
-		    worker->uid == workers->spare_uid)
+		    gcl_owner_same(&worker->owner, &workers->spare_owner))
 			return; /* one at a time; its end brings us back */
 		if (worker->state != GCL_WORKER_IDLE)
 			continue;
-		if (worker->uid == workers->spare_uid &&
+		if (gcl_owner_same(&worker->owner, &workers->spare_owner) &&
 		    spares < workers->broker->config.spare_workers)
 			spares++;
 		else
@@ -206,7 +208,7 @@ static void on_tend(struct ev_loop *loop, struct ev_timer *timer, int events)
 	tend(timer->data);
 }
 
-size_t gcl_workers_sessions(const struct gcl_workers *workers, uid_t uid)
+size_t gcl_workers_sessions(const struct gcl_workers *workers, const struct gcl_owner *owner)
 {
 	size_t count = 0;
 
@@ -215,7 +217,7 @@ size_t gcl_workers_sessions(const struct gcl_workers *workers, uid_t uid)
 			gcl_container_of(it, struct gcl_worker_process, link);
 
 		count += worker->state == GCL_WORKER_SERVING &&
-			 (uid == (uid_t)-1 || uid == worker->uid);
+			 (!owner || gcl_owner_same(&worker->owner, owner));
 	}
 	return count;
 }
@@ -254,7 +256,7 @@ void gcl_workers_init(struct gcl_workers *workers, struct gcl_broker *broker)
 	memset(workers, 0, sizeof *workers);
 	workers->broker = broker;
 	workers->cache.fd = -1;
-	workers->spare_uid = geteuid();
+	workers->spare_owner = gcl_owner_user(geteuid());
 	gcl_list_init(&workers->list);
 	ev_timer_init(&workers->tend, on_tend, 0., 0.);
 	workers->tend.data = workers;
