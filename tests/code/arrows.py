@@ -36,6 +36,8 @@ ARROWS = {
     "tests/stub-runtime": {"virtio-cl/base", "CL"},
     "tests/bench": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
     "tests/code": {"virtio-cl", "virtio-cl/base", "proto"},
+    # Programs for a guest, which know the driver.
+    "tests/vm": {"virtio-cl/uapi"},
     "tests/fuzz": {
         "tests/stub-runtime",
         "host-daemon",
