@@ -154,23 +154,25 @@ int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms)
 
 void *gcl_channel_heap_ptr(const struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
+	if (channel->ops->heap_ptr)
+		return channel->ops->heap_ptr(channel, offset, size);
 	if (offset >= channel->heap_size || size > channel->heap_size - offset)
 		return NULL;
 	return channel->heap + offset;
 }
 
-int gcl_channel_heap_grow(struct gcl_channel *channel, uint64_t size)
+int gcl_channel_heap_populate(struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
 	if (gcl_channel_dead(channel))
 		return -EPIPE;
-	if (size <= channel->heap_size)
-		return 0;
-	return channel->ops->heap_grow(channel, size);
+	if (offset >= channel->heap_size || size > channel->heap_size - offset)
+		return -ENOMEM;
+	return channel->ops->heap_populate ? channel->ops->heap_populate(channel, offset, size) : 0;
 }
 
 void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
-	if (gcl_channel_heap_ptr(channel, offset, size))
+	if (!gcl_channel_dead(channel) && gcl_channel_heap_ptr(channel, offset, size))
 		channel->ops->heap_trim(channel, offset, size);
 }
 
@@ -185,6 +187,16 @@ void gcl_channel_kill(struct gcl_channel *channel, int err)
 void gcl_channel_interrupt(struct gcl_channel *channel)
 {
 	channel->ops->interrupt(channel);
+}
+
+int gcl_channel_conn(const struct gcl_channel *channel)
+{
+	return channel->ops->conn(channel);
+}
+
+int gcl_channel_serve(struct gcl_channel *channel)
+{
+	return channel->ops->serve(channel);
 }
 
 void gcl_channel_abandon(struct gcl_channel *channel)

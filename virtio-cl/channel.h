@@ -20,20 +20,24 @@
 
 struct gcl_channel;
 
-/* What stands behind a channel: virtio-cl/local.c now; further carriers implement the same table.
- */
+/* What stands behind a channel: one table for each carrier. */
 struct gcl_channel_ops {
 	const char *name;
 	bool shared; /* both sides see the same heap memory: payloads need not be sent */
+	bool serves; /* what comes on conn() is for gcl_channel_serve() */
 	int (*reserve)(struct gcl_channel *channel, size_t body_max, void **body);
 	void (*commit)(struct gcl_channel *channel, const struct gcl_frame *head, size_t body_size);
 	int (*receive)(struct gcl_channel *channel, struct gcl_frame *head, void *body,
 		       size_t body_max);
 	int (*wait)(struct gcl_channel *channel, bool writable, int timeout_ms);
-	int (*heap_grow)(struct gcl_channel *channel, uint64_t size);
+	/* NULL: all of the heap may be addressed, and is there */
+	void *(*heap_ptr)(const struct gcl_channel *channel, uint64_t offset, uint64_t size);
+	int (*heap_populate)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 	void (*heap_trim)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 	void (*kill)(struct gcl_channel *channel); /* wake all waiters here and on the other side */
 	void (*interrupt)(struct gcl_channel *channel);
+	int (*conn)(const struct gcl_channel *channel);
+	int (*serve)(struct gcl_channel *channel);
 	void (*abandon)(struct gcl_channel *channel);
 	void (*close)(struct gcl_channel *channel);
 };
@@ -42,7 +46,7 @@ struct gcl_channel_ops {
 struct gcl_channel {
 	const struct gcl_channel_ops *ops;
 	uint8_t *heap;		/* address of heap offset 0 here */
-	uint64_t heap_size;	/* bytes that may be addressed */
+	uint64_t heap_size;	/* bytes of address space */
 	uint64_t sent;		/* sequence of the last message sent, wholly or in part */
 	bool sent_more;		/* the last frame sent has GCL_FRAME_MORE */
 	uint64_t received;	/* sequence of the last message received, wholly or in part */
@@ -112,12 +116,13 @@ int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms)
  */
 void *gcl_channel_heap_ptr(const struct gcl_channel *channel, uint64_t offset, uint64_t size);
 
-/** gcl_channel_heap_grow() - guest side: make the first @size bytes of the heap usable. Return: 0,
- * -ENOMEM, -EPIPE. */
-int gcl_channel_heap_grow(struct gcl_channel *channel, uint64_t size);
+/** gcl_channel_heap_populate() - guest side: see to it that there is memory in a range of the heap
+ * that was never used or was trimmed. Return: 0, -ENOMEM, -EPIPE. */
+int gcl_channel_heap_populate(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 
-/** gcl_channel_heap_trim() - guest side: give the memory of an unused, page-aligned range back;
- * reads as zero later. */
+/** gcl_channel_heap_trim() - guest side: give the memory of an unused, page-aligned range back, or
+ * as much of it as the carrier can; it must be populated before it is used again, and what was
+ * given back reads as zero then. */
 void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 
 /** gcl_channel_kill() - end the channel with @err (negative errno), from any thread; the peer
@@ -129,6 +134,22 @@ void gcl_channel_kill(struct gcl_channel *channel, int err);
  * (or, if there is none, the next one at once). Any thread.
  */
 void gcl_channel_interrupt(struct gcl_channel *channel);
+
+/** gcl_channel_conn() - a descriptor whose end (POLLRDHUP, POLLHUP) tells that the peer is gone;
+ * lent. */
+int gcl_channel_conn(const struct gcl_channel *channel);
+
+static inline bool gcl_channel_serves(const struct gcl_channel *channel)
+{
+	return channel->ops->serves;
+}
+
+/**
+ * gcl_channel_serve() - where gcl_channel_serves(): do what is asked for on gcl_channel_conn(),
+ * when it is readable. Never blocks. One thread, which may be another than those that use the
+ * channel. Return: 0, or -errno when nothing more will come, or what came breaks the rules.
+ */
+int gcl_channel_serve(struct gcl_channel *channel);
 
 /**
  * gcl_channel_abandon() - in a forked child: let go of the parent's descriptors without telling the

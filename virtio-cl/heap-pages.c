@@ -262,17 +262,13 @@ static struct gcl_run *bins_take(struct gcl_pages *pages, uint64_t count)
 	return run;
 }
 
-/* Makes the pages below @frontier usable: on both sides, and in the map. */
+/* Makes the map cover the pages below @frontier. */
 static int frontier_move(struct gcl_pages *pages, uint64_t frontier)
 {
 	uint64_t chunks = (frontier + CHUNK_PAGES - 1) / CHUNK_PAGES;
-	int err;
 
-	if (chunks > CHUNKS_MAX)
+	if (chunks > CHUNKS_MAX || frontier * GCL_HEAP_PAGE > pages->channel->heap_size)
 		return -ENOMEM;
-	err = gcl_channel_heap_grow(pages->channel, chunks * GCL_HEAP_CHUNK);
-	if (err)
-		return err;
 	while (pages->chunks < chunks) {
 		pages->map[pages->chunks] = calloc(CHUNK_PAGES, sizeof(struct gcl_run *));
 		if (!pages->map[pages->chunks])
@@ -304,9 +300,23 @@ static struct gcl_run *frontier_take(struct gcl_pages *pages, uint64_t count)
 	}
 	if (last)
 		bin_remove(pages, last);
+	else
+		run->held = 0;
 	run->page = first;
 	run->pages = count;
 	map_set(pages, run);
+	return run;
+}
+
+/* Sees to it that there is memory behind all of @run, or gives the run back. */
+static struct gcl_run *run_populate(struct gcl_pages *pages, struct gcl_run *run)
+{
+	/* What it is said to hold is an estimate: it may have coalesced with runs that hold none. */
+	if (gcl_channel_heap_populate(pages->channel, run->page * GCL_HEAP_PAGE,
+				      run->pages * GCL_HEAP_PAGE)) {
+		run_coalesce(pages, run);
+		return NULL;
+	}
 	return run;
 }
 
@@ -317,14 +327,17 @@ struct gcl_run *gcl_pages_alloc(struct gcl_pages *pages, uint64_t count)
 	if (count > GCL_HEAP_MAX / GCL_HEAP_PAGE)
 		return NULL;
 	run = recent_find(pages, count);
-	if (!run)
+	if (!run) {
 		run = bins_take(pages, count);
-	if (!run && pages->recent_count) {
-		recent_flush(pages);
-		run = bins_take(pages, count);
+		if (!run && pages->recent_count) {
+			recent_flush(pages);
+			run = bins_take(pages, count);
+		}
+		if (!run)
+			run = frontier_take(pages, count);
+		if (run)
+			run = run_populate(pages, run);
 	}
-	if (!run)
-		run = frontier_take(pages, count);
 	if (run)
 		run->state = GCL_RUN_USED;
 	return run;

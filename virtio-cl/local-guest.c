@@ -61,9 +61,9 @@ static int memfd_make(const char *name, uint64_t size)
 
 	if (size > file_size_limit())
 		return -EFBIG;
-	fd = gcl_local_fd(memfd_create(name, flags | MFD_NOEXEC_SEAL));
+	fd = gcl_shm_fd(memfd_create(name, flags | MFD_NOEXEC_SEAL));
 	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = gcl_local_fd(memfd_create(name, flags));
+		fd = gcl_shm_fd(memfd_create(name, flags));
 	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, GCL_LOCAL_SEALS) < 0)
 		return -errno;
 	return steal_fd(&fd);
@@ -135,7 +135,7 @@ static int memory_make(struct attempt *attempt)
 	for (unsigned i = 0; !err && i < GCL_ARRAY_SIZE(bells); i++) {
 		int *fd = &attempt->greeting.fds[bells[i]];
 
-		*fd = gcl_local_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+		*fd = gcl_shm_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 		if (*fd < 0)
 			err = -errno;
 	}
@@ -193,7 +193,7 @@ static int daemon_connect(const char *path, int timeout_ms)
 	if (strlen(path) >= sizeof address.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path));
-	fd = gcl_local_fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	fd = gcl_shm_fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return -errno;
 	/* Connecting waits for as long as the daemon's backlog is full. */

@@ -109,13 +109,8 @@ int gcl_greeting_take(struct gcl_greeting *greeting, int socket);
 int gcl_hello_answer(int conn, enum gcl_hello_status status, const char *text);
 
 /** gcl_local_accept() - worker: check again, map rings and heap; takes the descriptors over on
- * success. The guest waits for gcl_hello_answer(gcl_local_conn(channel), ...) then. Return: 0 or
+ * success. The guest waits for gcl_hello_answer(gcl_channel_conn(channel), ...) then. Return: 0 or
  * -errno; the reason is in the log. */
 int gcl_local_accept(struct gcl_greeting *greeting, struct gcl_channel **out);
-
-/**
- * gcl_local_conn() - the socket whose end (POLLHUP/POLLRDHUP) tells that the peer is gone; lent.
- */
-int gcl_local_conn(const struct gcl_channel *channel);
 
 #endif

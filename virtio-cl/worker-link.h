@@ -19,7 +19,7 @@
 #define GCL_LINK_FDS_MAX 8u
 
 enum gcl_link_op {
-	GCL_LINK_MAP_RINGS = 1, /* offset 0: control blocks and data as in local-channel.h */
+	GCL_LINK_MAP_RINGS = 1, /* offset 0: control blocks and data as in shm.h */
 	GCL_LINK_MAP = 2,	/* at @offset of the heap or of a window */
 	GCL_LINK_UNMAP = 3,	/* no segments: the range is gone when the answer has come */
 	GCL_LINK_DOORBELL =

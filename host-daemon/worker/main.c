@@ -125,13 +125,13 @@ static int guest_take(struct gcl_worker *worker, int socket)
 				 "the worker can't map this session's memory");
 		return n;
 	}
-	n = gcl_watch_start(worker, gcl_local_conn(worker->channel), socket);
+	n = gcl_watch_start(worker, gcl_channel_conn(worker->channel), socket);
 	if (n) {
-		gcl_hello_answer(gcl_local_conn(worker->channel), GCL_HELLO_FAILED,
+		gcl_hello_answer(gcl_channel_conn(worker->channel), GCL_HELLO_FAILED,
 				 "the worker can't start a thread");
 		return n;
 	}
-	n = gcl_hello_answer(gcl_local_conn(worker->channel), GCL_HELLO_OK, "");
+	n = gcl_hello_answer(gcl_channel_conn(worker->channel), GCL_HELLO_OK, "");
 	return n ? n : 1;
 }
 

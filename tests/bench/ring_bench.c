@@ -103,7 +103,7 @@ static void worker_accept(int listener)
 		poll(&in, 1, -1);
 	greeting.conn = in.fd;
 	require(n == 1 && gcl_local_accept(&greeting, &channel) == 0, "greeting");
-	gcl_hello_answer(gcl_local_conn(channel), GCL_HELLO_OK, "");
+	gcl_hello_answer(gcl_channel_conn(channel), GCL_HELLO_OK, "");
 	worker_run(channel);
 	_exit(0);
 }

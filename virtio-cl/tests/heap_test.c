@@ -16,37 +16,55 @@
 #define SKEW 128ull /* where long blocks begin in their first page */
 #define MIB  (1ull << 20)
 
+#define CHUNK	  (2 * MIB)
+#define LIMIT_MAX (4096 * MIB)
+
+/* Memory that was not populated, or was given back, can't be touched. */
 struct carrier {
 	struct gcl_channel channel;
-	uint64_t limit;
+	uint64_t limit; /* of what can be populated */
 	uint64_t trimmed;
 	unsigned trims;
+	bool short_of_memory;
+	bool there[LIMIT_MAX / CHUNK];
 };
 
-static int carrier_grow(struct gcl_channel *channel, uint64_t size)
+static int carrier_populate(struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
 	struct carrier *carrier = (struct carrier *)channel;
+	uint64_t first = offset / CHUNK * CHUNK;
+	uint64_t end = (offset + size + CHUNK - 1) / CHUNK * CHUNK;
 
-	if (size > carrier->limit)
+	if (end > carrier->limit)
 		return -ENOMEM;
-	channel->heap_size = size;
-	return 0;
+	for (uint64_t i = first / CHUNK; i < end / CHUNK; i++) {
+		if (carrier->short_of_memory && !carrier->there[i])
+			return -ENOMEM;
+		carrier->there[i] = true;
+	}
+	return mprotect(channel->heap + first, end - first, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
 static void carrier_trim(struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
 	struct carrier *carrier = (struct carrier *)channel;
+	uint64_t first = (offset + CHUNK - 1) / CHUNK * CHUNK;
+	uint64_t end = (offset + size) / CHUNK * CHUNK;
 
 	assert_int_equal(offset % 4096, 0);
 	assert_int_equal(size % 4096, 0);
-	madvise(channel->heap + offset, size, MADV_DONTNEED);
 	carrier->trimmed += size;
 	carrier->trims++;
+	if (first >= end)
+		return;
+	memset(&carrier->there[first / CHUNK], 0, (end - first) / CHUNK);
+	madvise(channel->heap + first, end - first, MADV_DONTNEED);
+	mprotect(channel->heap + first, end - first, PROT_NONE);
 }
 
 static const struct gcl_channel_ops carrier_ops = {
 	.name = "test",
-	.heap_grow = carrier_grow,
+	.heap_populate = carrier_populate,
 	.heap_trim = carrier_trim,
 };
 
@@ -61,15 +79,16 @@ static int setup_sized(void **state, uint64_t limit)
 
 	fix->carrier.channel.ops = &carrier_ops;
 	fix->carrier.limit = limit;
-	fix->carrier.channel.heap = mmap(NULL, limit, PROT_READ | PROT_WRITE,
-					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	fix->carrier.channel.heap_size = limit;
+	fix->carrier.channel.heap =
+		mmap(NULL, limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	*state = fix;
 	return gcl_heap_create(&fix->carrier.channel, &fix->heap);
 }
 
 static int setup(void **state)
 {
-	return setup_sized(state, 4096 * MIB);
+	return setup_sized(state, LIMIT_MAX);
 }
 
 static int setup_small(void **state)
@@ -228,7 +247,10 @@ static void test_trim(void **state)
 	/* What is kept is what is handed out first. */
 	assert_int_equal(gcl_heap_alloc(fix->heap, 200 * MIB - SKEW), offset);
 	assert_int_equal(heap[offset], 1);
+	/* What was given back is there again, and empty. */
+	assert_int_equal(gcl_heap_alloc(fix->heap, 824 * MIB - SKEW), offset + 200 * MIB);
 	assert_int_equal(heap[offset + 1024 * MIB - SKEW - 1], 0);
+	gcl_heap_free(fix->heap, offset + 200 * MIB);
 
 	for (unsigned i = 0; i < 64; i++)
 		others[i] = gcl_heap_alloc(fix->heap, 32 * MIB - SKEW);
@@ -238,6 +260,25 @@ static void test_trim(void **state)
 		gcl_heap_free(fix->heap, others[i]);
 	assert_true(fix->carrier.trimmed >= (768 + 64 * 32 - 256) * MIB);
 	assert_int_equal(gcl_heap_used(fix->heap), 200 * MIB);
+}
+
+/* What can't be had is no use taken, and is there when there is memory again. */
+static void test_short_of_memory(void **state)
+{
+	struct fixture *fix = *state;
+	uint64_t offset = gcl_heap_alloc(fix->heap, 1024 * MIB - SKEW);
+
+	gcl_heap_free(fix->heap, offset);
+	fix->carrier.short_of_memory = true;
+	assert_int_equal(gcl_heap_alloc(fix->heap, 200 * MIB - SKEW), offset);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(gcl_heap_alloc(fix->heap, 500 * MIB), GCL_HEAP_NONE);
+		assert_int_equal(gcl_heap_alloc(fix->heap, 1000 * MIB), GCL_HEAP_NONE);
+	}
+	assert_int_equal(gcl_heap_used(fix->heap), 200 * MIB);
+	fix->carrier.short_of_memory = false;
+	gcl_heap_free(fix->heap, offset);
+	assert_int_equal(gcl_heap_alloc(fix->heap, 4096 * MIB - SKEW), SKEW);
 }
 
 struct block {
@@ -356,6 +397,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bad_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_trim_below_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_trim, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_short_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random_blocks, setup_small, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),

@@ -165,7 +165,7 @@ static void test_bad_frames(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct pair pair = pair_open();
-		struct gcl_local *guest = (struct gcl_local *)pair.guest;
+		struct gcl_shm *guest = (struct gcl_shm *)pair.guest;
 		struct gcl_frame head;
 		int n = 0;
 

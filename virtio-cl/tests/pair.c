@@ -74,7 +74,7 @@ struct gcl_channel *listener_accept(int fd)
 	close(sockets[0]);
 	close(sockets[1]);
 	REQUIRE(gcl_local_accept(&passed, &channel) == 0);
-	REQUIRE(gcl_hello_answer(gcl_local_conn(channel), GCL_HELLO_OK, NULL) == 0);
+	REQUIRE(gcl_hello_answer(gcl_channel_conn(channel), GCL_HELLO_OK, NULL) == 0);
 	return channel;
 }
 

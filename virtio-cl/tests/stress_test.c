@@ -254,7 +254,7 @@ static void test_flood(void **state)
 /* Waits go to sleep at once. */
 static void impatience(struct gcl_channel *channel)
 {
-	struct gcl_local *local = (struct gcl_local *)channel;
+	struct gcl_shm *local = (struct gcl_shm *)channel;
 
 	local->in.spin_ns = local->out.spin_ns = 0;
 }
