@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "connect.h"
 #include "guest.h"
-#include "local.h"
 #include "session-private.h"
 
 /* How long to wait for the snapshot after the greeting was answered, and between two tries to find
@@ -84,7 +84,6 @@ static int welcome_receive(struct gcl_session *session)
 static int session_create(struct gcl_session **out, char *reason, size_t reason_size)
 {
 	_cleanup_(session_cleanup) struct gcl_session *session = calloc(1, sizeof *session);
-	const char *path = getenv("GUESTCL_SOCKET");
 	int err;
 
 	snprintf(reason, reason_size, "out of memory");
@@ -100,8 +99,7 @@ static int session_create(struct gcl_session **out, char *reason, size_t reason_
 	session->body = malloc(GCL_FRAME_BODY_MAX);
 	if (!session->body)
 		return -ENOMEM;
-	err = gcl_local_connect(path && *path ? path : GCL_DEFAULT_SOCKET, &session->channel,
-				reason, reason_size);
+	err = gcl_connect(&session->channel, reason, reason_size);
 	if (err)
 		return err;
 	snprintf(reason, reason_size,
@@ -161,11 +159,10 @@ static void register_fork(void)
 struct gcl_session *gcl_session_current(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	const char *path = getenv("GUESTCL_SOCKET");
+	char reason[GCL_CONNECT_REASON_MAX];
 	struct gcl_session *session;
-	char reason[256];
 
-	if (path && strcmp(path, GCL_NO_SOCKET) == 0)
+	if (!gcl_connect_wanted())
 		return NULL;
 	pthread_once(&once, register_fork);
 	pthread_mutex_lock(&current_lock);

@@ -239,11 +239,6 @@ int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket)
 	return fds_send(socket, &passed, sizeof passed, fds, count);
 }
 
-static bool ring_size_valid(uint32_t size)
-{
-	return size >= GCL_RING_SIZE_MIN && size <= GCL_RING_SIZE_MAX && !(size & (size - 1));
-}
-
 /* A memfd of exactly @size bytes whose size can't change, so that no access to it can fault. */
 static const char *memfd_check(int fd, uint64_t size)
 {
@@ -299,7 +294,8 @@ int gcl_greeting_check(const struct gcl_greeting *greeting, char *reason, size_t
 			 hello->version, GCL_HELLO_VERSION);
 		return -EPROTONOSUPPORT;
 	}
-	if (!ring_size_valid(hello->commands_size) || !ring_size_valid(hello->completions_size)) {
+	if (!gcl_ring_size_valid(hello->commands_size) ||
+	    !gcl_ring_size_valid(hello->completions_size)) {
 		snprintf(reason, reason_size, "ring sizes %u and %u are not allowed",
 			 hello->commands_size, hello->completions_size);
 		return -EINVAL;

@@ -311,7 +311,8 @@ static struct gcl_run *frontier_take(struct gcl_pages *pages, uint64_t count)
 /* Sees to it that there is memory behind all of @run, or gives the run back. */
 static struct gcl_run *run_populate(struct gcl_pages *pages, struct gcl_run *run)
 {
-	/* What it is said to hold is an estimate: it may have coalesced with runs that hold none. */
+	/* What it is said to hold is an estimate: it may have coalesced with runs that hold none.
+	 */
 	if (gcl_channel_heap_populate(pages->channel, run->page * GCL_HEAP_PAGE,
 				      run->pages * GCL_HEAP_PAGE)) {
 		run_coalesce(pages, run);

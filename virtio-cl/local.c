@@ -23,9 +23,6 @@ static void local_close(struct gcl_channel *channel)
 {
 	struct gcl_shm *shm = gcl_shm_of(channel);
 
-	/* In a forked child the connection is the parent's to end. */
-	if (shm->pid == getpid())
-		gcl_shm_shutdown(channel);
 	gcl_shm_fini(shm);
 	munmap(channel->heap, channel->heap_size);
 	free(shm);

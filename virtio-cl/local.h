@@ -15,7 +15,6 @@
 #define GCL_HELLO_MAGIC	   0x4c434755u /* "UGCL" */
 #define GCL_HELLO_VERSION  1u
 #define GCL_DEFAULT_SOCKET "/run/guestcl/guestcld.sock"
-#define GCL_NO_SOCKET	   "none" /* as GUESTCL_SOCKET: no daemon is wanted, and nothing is said */
 
 enum gcl_hello_fd {
 	GCL_FD_RING,

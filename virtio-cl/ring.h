@@ -46,6 +46,12 @@ struct gcl_ring {
 	uint32_t room;	   /* producer: bytes of body reserved */
 };
 
+/** gcl_ring_size_valid() - may a ring have @size bytes of data? */
+static inline bool gcl_ring_size_valid(uint32_t size)
+{
+	return size >= GCL_RING_SIZE_MIN && size <= GCL_RING_SIZE_MAX && !(size & (size - 1));
+}
+
 void gcl_ring_init(struct gcl_ring *ring, struct gcl_ring_shared *shared, void *data,
 		   uint32_t size);
 

@@ -255,6 +255,10 @@ void gcl_shm_abandon(struct gcl_channel *channel)
 
 void gcl_shm_fini(struct gcl_shm *shm)
 {
+	/* In a forked child the connection is the parent's to end. (Not a socket: closing ends it.)
+	 */
+	if (shm->pid == getpid())
+		gcl_shm_shutdown(&shm->channel);
 	fds_close(shm);
 	munmap(shm->rings, shm->rings_size);
 }

@@ -84,7 +84,7 @@ static inline struct gcl_shm *gcl_shm_of(struct gcl_channel *channel)
  * carrier's to set. Return: 0 or -errno. */
 int gcl_shm_init(struct gcl_shm *shm, const struct gcl_shm_setup *setup);
 
-/** gcl_shm_fini() - close and unmap all that init took over. */
+/** gcl_shm_fini() - end the connection, close and unmap all that init took over. */
 void gcl_shm_fini(struct gcl_shm *shm);
 
 /** gcl_shm_door_set() - another door in place of the one there was; takes @door over on success.

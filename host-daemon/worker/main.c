@@ -12,8 +12,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "connect.h"
 #include "handover.h"
 #include "local.h"
+#include "virtio.h"
 #include "worker.h"
 
 struct options {
@@ -87,7 +89,8 @@ static const char *prepare(struct gcl_worker *worker)
 	signal(SIGPIPE, SIG_IGN);
 	/* Should the loader find guestcl itself among the host's runtimes, it must not come back
 	 * here through the daemon. */
-	setenv("GUESTCL_SOCKET", GCL_NO_SOCKET, 1);
+	setenv("GUESTCL_CHANNEL", GCL_NO_CHANNEL, 1);
+	setenv("GUESTCL_SOCKET", GCL_NO_CHANNEL, 1);
 	if (gcl_print_start(worker))
 		return "no pipe for what kernels print";
 	if (gcl_snapshot_make(worker))
@@ -109,29 +112,53 @@ static bool broker_tell(int socket, const char *failure)
 	return send(socket, text, GCL_MIN(size, sizeof text), MSG_NOSIGNAL) > 0;
 }
 
+/* Takes the descriptors over on success. */
+static int guest_accept(struct gcl_greeting *greeting, struct gcl_channel **channel)
+{
+	switch (greeting->kind) {
+	case GCL_GREETING_LOCAL:
+		return gcl_local_accept(greeting, channel);
+	case GCL_GREETING_VIRTIO:
+		return gcl_virtio_accept(greeting, channel);
+	default:
+		gcl_log_error(session, "no channel of kind %d", greeting->kind);
+		return -EPROTONOSUPPORT;
+	}
+}
+
+/* The guest waits for an answer on its socket. One in a VM is answered by the broker, which knows
+ * how things stand from the other side of that socket. */
+static int guest_answer(enum gcl_greeting_kind kind, int conn, enum gcl_hello_status status,
+			const char *text)
+{
+	return kind == GCL_GREETING_VIRTIO ? 0 : gcl_hello_answer(conn, status, text);
+}
+
 /* Return: 1 with a guest, 0 when the broker went first, -errno. */
 static int guest_take(struct gcl_worker *worker, int socket)
 {
 	_cleanup_(gcl_greeting_fini) struct gcl_greeting greeting;
-	int n;
+	enum gcl_greeting_kind kind;
+	int n, conn;
 
 	gcl_greeting_init(&greeting);
 	n = gcl_greeting_take(&greeting, socket);
 	if (n <= 0)
 		return n;
-	n = gcl_local_accept(&greeting, &worker->channel);
+	kind = greeting.kind;
+	n = guest_accept(&greeting, &worker->channel);
 	if (n) {
-		gcl_hello_answer(greeting.conn, GCL_HELLO_FAILED,
-				 "the worker can't map this session's memory");
+		guest_answer(kind, greeting.conn, GCL_HELLO_FAILED,
+			     "the worker can't map this session's memory");
 		return n;
 	}
-	n = gcl_watch_start(worker, gcl_channel_conn(worker->channel), socket);
+	conn = gcl_channel_conn(worker->channel);
+	n = gcl_watch_start(worker, conn, socket);
 	if (n) {
-		gcl_hello_answer(gcl_channel_conn(worker->channel), GCL_HELLO_FAILED,
-				 "the worker can't start a thread");
+		guest_answer(kind, conn, GCL_HELLO_FAILED, "the worker can't start a thread");
 		return n;
 	}
-	n = gcl_hello_answer(gcl_channel_conn(worker->channel), GCL_HELLO_OK, "");
+	n = guest_answer(kind, conn, GCL_HELLO_OK, "");
 	return n ? n : 1;
 }
 

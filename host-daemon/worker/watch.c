@@ -1,6 +1,7 @@
 /*
- * The watch thread: ends the process when guest or broker is gone, and keeps what flows to the
- * guest flowing while the session thread is busy or asleep.
+ * The watch thread: ends the process when guest or broker is gone, does what is asked for beside
+ * the session's messages, and keeps what flows to the guest flowing while the session thread is
+ * busy or asleep.
  *
  * A kernel may run forever and the session thread may be stuck inside the runtime, so nobody is
  * asked: the process exits, and the kernel of the host takes everything back. Must not: call the
@@ -30,9 +31,10 @@ static void *watch_run(void *data)
 {
 	const struct gcl_watch *watch = data;
 	struct gcl_worker *worker = watch->worker;
+	const short served = gcl_channel_serves(worker->channel) ? POLLIN : 0;
 	const int gone = POLLRDHUP | POLLHUP | POLLERR | POLLNVAL;
 	struct pollfd fds[WATCH_COUNT] = {
-		[WATCH_GUEST] = {.fd = watch->guest, .events = POLLRDHUP},
+		[WATCH_GUEST] = {.fd = watch->guest, .events = POLLRDHUP | served},
 		[WATCH_BROKER] = {.fd = watch->broker, .events = POLLRDHUP},
 		[WATCH_WAKE] = {.fd = watch->wake, .events = POLLIN},
 		[WATCH_PRINT] = {.events = POLLIN},
@@ -49,6 +51,8 @@ static void *watch_run(void *data)
 		if (poll(fds, WATCH_COUNT, all ? -1 : PENDING_POLL_MS) < 0 && errno != EINTR)
 			break;
 		if (((fds[WATCH_GUEST].revents | fds[WATCH_BROKER].revents) & gone))
+			break;
+		if (fds[WATCH_GUEST].revents & served && gcl_channel_serve(worker->channel))
 			break;
 		if (fds[WATCH_WAKE].revents & POLLIN)
 			(void)eventfd_read(watch->wake, &ignored);

@@ -1,5 +1,5 @@
 /*
- * For tests: both ends of a local channel.
+ * For tests: both ends of a channel.
  */
 #include "pair.h"
 
@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "virtio-twin.h"
 
 #define REQUIRE(condition)                                                                         \
 	do {                                                                                       \
@@ -95,7 +97,7 @@ static struct gcl_channel *guest_connect(const char *path)
 	return channel;
 }
 
-struct pair pair_open(void)
+static struct pair local_open(void)
 {
 	struct pair pair = {0};
 	pthread_t thread;
@@ -111,7 +113,7 @@ struct pair pair_open(void)
 	return pair;
 }
 
-struct pair pair_fork(void (*worker)(struct gcl_channel *channel))
+static struct pair local_fork(void (*worker)(struct gcl_channel *channel))
 {
 	struct pair pair = {0};
 	char path[64];
@@ -133,12 +135,115 @@ struct pair pair_fork(void (*worker)(struct gcl_channel *channel))
 	return pair;
 }
 
+/* ------------------------------------------------------------ virtio */
+
+static void *serve_thread(void *arg)
+{
+	struct gcl_channel *channel = arg;
+	struct pollfd in = {.fd = gcl_channel_conn(channel), .events = POLLIN};
+
+	while (poll(&in, 1, -1) >= 0 && gcl_channel_serve(channel) == 0)
+		;
+	return NULL;
+}
+
+static void *virtio_accept_thread(void *socket)
+{
+	struct gcl_channel *channel = NULL;
+	struct gcl_greeting greeting;
+
+	gcl_greeting_init(&greeting);
+	REQUIRE(gcl_greeting_take(&greeting, *(int *)socket) == 1);
+	REQUIRE(gcl_virtio_accept(&greeting, &channel) == 0);
+	return channel;
+}
+
+static struct gcl_channel *virtio_guest(void)
+{
+	struct gcl_channel *channel = NULL;
+	char reason[256] = "";
+
+	if (gcl_virtio_connect_with(virtio_twin_calls(), "twin", &channel, reason, sizeof reason)) {
+		fprintf(stderr, "%s\n", reason);
+		exit(99);
+	}
+	return channel;
+}
+
+static struct pair virtio_open(void)
+{
+	struct pair pair = {0};
+	int sockets[2];
+	pthread_t thread;
+	void *worker;
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
+	pair.twin = virtio_twin_init(sockets[0]);
+	REQUIRE(pthread_create(&thread, NULL, virtio_accept_thread, &sockets[1]) == 0);
+	pair.guest = virtio_guest();
+	pthread_join(thread, &worker);
+	pair.worker = worker;
+	close(sockets[1]);
+	REQUIRE(pthread_create(&pair.server, NULL, serve_thread, pair.worker) == 0);
+	return pair;
+}
+
+static struct pair virtio_fork(void (*worker)(struct gcl_channel *channel))
+{
+	struct pair pair = {0};
+	pthread_t server;
+	int sockets[2];
+
+	REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0);
+	fflush(NULL);
+	pair.pid = fork();
+	REQUIRE(pair.pid >= 0);
+	if (pair.pid == 0) {
+		struct gcl_channel *channel = virtio_accept_thread(&sockets[1]);
+
+		close(sockets[0]);
+		REQUIRE(pthread_create(&server, NULL, serve_thread, channel) == 0);
+		worker(channel);
+		_exit(0);
+	}
+	close(sockets[1]);
+	pair.twin = virtio_twin_init(sockets[0]);
+	pair.guest = virtio_guest();
+	return pair;
+}
+
+/* ------------------------------------------------------------ either */
+
+static bool virtio;
+
+void pair_kind_set(const char *kind)
+{
+	virtio = strcmp(kind, "virtio") == 0;
+	REQUIRE(virtio || strcmp(kind, "local") == 0);
+}
+
+struct pair pair_open(void)
+{
+	return virtio ? virtio_open() : local_open();
+}
+
+struct pair pair_fork(void (*worker)(struct gcl_channel *channel))
+{
+	return virtio ? virtio_fork(worker) : local_fork(worker);
+}
+
 void pair_close(struct pair *pair)
 {
 	int status;
 
 	gcl_channel_close(pair->guest);
+	if (pair->twin && pair->worker) {
+		gcl_channel_kill(pair->worker, -EPIPE);
+		pthread_join(pair->server, NULL);
+	}
 	gcl_channel_close(pair->worker);
+	if (pair->twin)
+		virtio_twin_fini();
 	if (pair->pid) {
 		REQUIRE(waitpid(pair->pid, &status, 0) == pair->pid);
 		REQUIRE(WIFEXITED(status) && WEXITSTATUS(status) == 0);

@@ -1,17 +1,22 @@
 /*
- * For tests: both ends of a local channel, in one process or in two.
+ * For tests: both ends of a channel, in one process or in two.
  */
 #ifndef GCL_TEST_PAIR_H
 #define GCL_TEST_PAIR_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "local.h"
+
+struct virtio_twin;
 
 struct pair {
 	struct gcl_channel *guest;
 	struct gcl_channel *worker; /* NULL when it lives in another process */
 	pid_t pid;		    /* of that process */
+	struct virtio_twin *twin;   /* what is between them, if it is virtio */
+	pthread_t server;	    /* of a worker in this process, for gcl_channel_serve() */
 };
 
 /** listener_open() - a listening socket; @path (of at least 64 bytes) is set to where it is. */
@@ -20,6 +25,9 @@ void listener_close(int fd, const char *path);
 
 /** listener_accept() - take one guest in, the way broker and worker do together. */
 struct gcl_channel *listener_accept(int fd);
+
+/** pair_kind_set() - of the pairs from here on: "local" or "virtio". */
+void pair_kind_set(const char *kind);
 
 /** pair_open() - both ends in this process. */
 struct pair pair_open(void);

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "local-channel.h"
 #include "pair.h"
+#include "shm.h"
 #include "test.h"
 
 #define LOST_MS 5000
@@ -311,7 +311,7 @@ static void test_processes(void **state)
 	pair_close(&pair);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ping),
@@ -319,5 +319,6 @@ int main(void)
 		cmocka_unit_test(test_processes),
 	};
 
+	pair_kind_set(argc > 1 ? argv[1] : "local");
 	return cmocka_run_group_tests_name("stress", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /*
- * The local channel between two processes, and between two threads: what is sent arrives, and the
- * end of one side is noticed by the other in every state it may be in.
+ * A channel between two processes, and between two threads: what is sent arrives, and the end of
+ * one side is noticed by the other in every state it may be in. The argument says which channel.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "local-channel.h"
 #include "pair.h"
+#include "shm.h"
 #include "test.h"
 
 #define MANY_MS 10000 /* long enough for any machine; reaching it is a failure */
@@ -65,6 +65,7 @@ static void test_echo(void **state)
 
 	(void)state;
 	assert_non_null(payload);
+	assert_int_equal(gcl_channel_heap_populate(pair.guest, 1ull << 30, 5000), 0);
 	for (unsigned i = 1; i < 2000; i++) {
 		struct gcl_frame back;
 
@@ -90,6 +91,7 @@ static void test_large_messages(void **state)
 	struct gcl_frame head = {.number = 9, .payload_offset = 4096, .payload_size = 1};
 
 	(void)state;
+	assert_int_equal(gcl_channel_heap_populate(pair.guest, 4096, 1), 0);
 	for (size_t i = 0; i < sizeof large; i++)
 		large[i] = (uint8_t)(i * 13 + (i >> 9));
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -341,8 +343,7 @@ static void test_kill_wakes_all(void **state)
 	(void)state;
 	fill(pair.guest);
 	fill(pair.worker);
-	gcl_channel_close(pair.worker);
-	gcl_channel_close(pair.guest);
+	pair_close(&pair);
 	pair = pair_open();
 	fill(pair.guest);
 	sleeper_start(&sleepers[0], pair.guest, false);
@@ -447,6 +448,7 @@ static void test_fork(void **state)
 	char byte;
 
 	(void)state;
+	assert_int_equal(gcl_channel_heap_populate(pair.guest, 0, 1), 0);
 	assert_int_equal(pipe(go), 0);
 	child = fork();
 	if (child == 0) {
@@ -472,7 +474,7 @@ static void test_fork(void **state)
 	pair_close(&pair);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_echo),
@@ -491,5 +493,6 @@ int main(void)
 		cmocka_unit_test(test_fork),
 	};
 
-	return cmocka_run_group_tests_name("local", tests, NULL, NULL);
+	pair_kind_set(argc > 1 ? argv[1] : "local");
+	return cmocka_run_group_tests_name("channel", tests, NULL, NULL);
 }

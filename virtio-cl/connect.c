@@ -1,0 +1,183 @@
+/*
+ * How a guest program finds its host.
+ */
+#include "connect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "local.h"
+#include "virtio.h"
+
+static const char *path_or(const char *where, const char *otherwise)
+{
+	return *where ? where : otherwise;
+}
+
+static bool virtio_there(const char *where)
+{
+	return access(path_or(where, GCL_VIRTIO_DEVICE), F_OK) == 0;
+}
+
+static int virtio_connect(const char *where, struct gcl_channel **out, char *reason, size_t size)
+{
+	return gcl_virtio_connect(path_or(where, GCL_VIRTIO_DEVICE), out, reason, size);
+}
+
+static bool local_there(const char *where)
+{
+	return access(path_or(where, GCL_DEFAULT_SOCKET), F_OK) == 0;
+}
+
+static int local_connect(const char *where, struct gcl_channel **out, char *reason, size_t size)
+{
+	return gcl_local_connect(path_or(where, GCL_DEFAULT_SOCKET), out, reason, size);
+}
+
+/* In the order in which they are tried. */
+static const struct gcl_carrier carriers[] = {
+	{"virtio", virtio_there, virtio_connect},
+	{"local", local_there, local_connect},
+	{0},
+};
+
+const struct gcl_carrier *gcl_carriers(void)
+{
+	return carriers;
+}
+
+/* "NAME" or "NAME:WHERE" */
+static const struct gcl_carrier *carrier_find(const char *wanted, const char **where)
+{
+	size_t length = strcspn(wanted, ":");
+
+	*where = wanted[length] ? wanted + length + 1 : "";
+	for (const struct gcl_carrier *it = carriers; it->name; it++) {
+		if (strlen(it->name) == length && memcmp(it->name, wanted, length) == 0)
+			return it;
+	}
+	return NULL;
+}
+
+static const char *environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+static void names_list(char *list, size_t size)
+{
+	size_t used = 0;
+
+	for (const struct gcl_carrier *it = carriers; it->name && used < size; it++)
+		used += (size_t)snprintf(list + used, size - used, "%s, ", it->name);
+}
+
+const struct gcl_carrier *gcl_carrier_wanted(const char **where, bool *auto_wanted, char *reason,
+					     size_t reason_size)
+{
+	const char *wanted = environment("GUESTCL_CHANNEL");
+	const char *socket = environment("GUESTCL_SOCKET");
+	const struct gcl_carrier *carrier;
+	char names[128] = "";
+
+	*auto_wanted = !wanted || strcmp(wanted, "auto") == 0;
+	if (*auto_wanted && !socket)
+		return NULL;
+	if (*auto_wanted)
+		wanted = "local";
+	*auto_wanted = false;
+	carrier = carrier_find(wanted, where);
+	if (!carrier) {
+		names_list(names, sizeof names);
+		snprintf(reason, reason_size,
+			 "GUESTCL_CHANNEL is %s: set it to %sauto or none, or leave it away",
+			 wanted, names);
+		return NULL;
+	}
+	if (strcmp(carrier->name, "local") == 0 && !**where && socket)
+		*where = socket;
+	return carrier;
+}
+
+bool gcl_connect_wanted(void)
+{
+	const char *channel = environment("GUESTCL_CHANNEL");
+	const char *socket = environment("GUESTCL_SOCKET");
+
+	if (channel && strcmp(channel, "auto") != 0)
+		return strcmp(channel, GCL_NO_CHANNEL) != 0;
+	return !socket || strcmp(socket, GCL_NO_CHANNEL) != 0;
+}
+
+/* Adds what became of a carrier to the line for the user. */
+static void reason_add(char *reason, size_t size, const char *name, const char *what)
+{
+	size_t used = strlen(reason);
+
+	snprintf(reason + used, size - used, "%s%s: %s", used ? "; " : "", name, what);
+}
+
+static void reason_end(char *reason, size_t size, const char *text)
+{
+	size_t used = strlen(reason);
+
+	if (used + strlen(text) < size)
+		memcpy(reason + used, text, strlen(text) + 1);
+}
+
+/* Tries all that are there, or all that are not. Return: 0, -errno of the first that failed, or
+ * -ENOENT if there was none. */
+static int carriers_try(bool there, struct gcl_channel **out, char *reason, size_t reason_size)
+{
+	int result = 0;
+
+	for (const struct gcl_carrier *it = carriers; it->name; it++) {
+		char what[256] = "";
+		int err;
+
+		if (it->there("") != there)
+			continue;
+		err = it->connect("", out, what, sizeof what);
+		if (!err) {
+			if (*reason)
+				gcl_log_warn(session, "using %s, since: %s", it->name, reason);
+			return 0;
+		}
+		reason_add(reason, reason_size, it->name, what);
+		result = result ? result : err;
+	}
+	return result ? result : -ENOENT;
+}
+
+/* What is there and doesn't work is what has to be mended; only if nothing is there it is all. */
+static int connect_auto(struct gcl_channel **out, char *reason, size_t reason_size)
+{
+	int err;
+
+	*reason = '\0';
+	err = carriers_try(true, out, reason, reason_size);
+	if (err && !*reason)
+		err = carriers_try(false, out, reason, reason_size);
+	if (err)
+		reason_end(reason, reason_size, " (guestcl doctor tells more)");
+	return err;
+}
+
+int gcl_connect(struct gcl_channel **out, char *reason, size_t reason_size)
+{
+	const struct gcl_carrier *carrier;
+	const char *where = "";
+	bool auto_wanted;
+
+	carrier = gcl_carrier_wanted(&where, &auto_wanted, reason, reason_size);
+	if (carrier)
+		return carrier->connect(where, out, reason, reason_size);
+	return auto_wanted ? connect_auto(out, reason, reason_size) : -EINVAL;
+}
