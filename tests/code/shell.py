@@ -7,7 +7,7 @@ import sys
 import source
 
 SCRIPTS = ["run", "check", ".ci/run", "scripts/steps.sh"]
-SCRIPTS += ["tests/vm/image", "tests/vm/guest-init", "tests/vm/guest-start"]
+SCRIPTS += ["tests/vm/image", "tests/vm/newer", "tests/vm/guest-init", "tests/vm/guest-start"]
 
 
 def main():

@@ -24,6 +24,8 @@ VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 PROBE_SECONDS = 20
 BOOT_SECONDS = 120
 QMP_SECONDS = 20
+HELPER_SECONDS = 10
+VSOCK_CID = 3
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # Where nothing of the host's can be put, since the guest has its own.
@@ -68,12 +70,34 @@ class Qemu:
     """A QEMU program: the system's, or one that lies elsewhere with libraries of its own."""
 
     command: tuple = ("qemu-system-x86_64",)
+    variables: dict = dataclasses.field(default_factory=dict)
 
     def run(self, arguments, **options):
-        return subprocess.Popen([*self.command, *arguments], **options)
+        environment = {**os.environ, **self.variables}
+        return subprocess.Popen([*self.command, *arguments], env=environment, **options)
 
 
 SYSTEM_QEMU = Qemu()
+
+
+def newer(what, program):
+    """A program of a later Debian, which is fetched where it is not there yet: the command that
+    runs it with its own libraries, and the folder usr that it lies in."""
+    done = subprocess.run([HERE / "newer", what], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise MachineError(f"no newer {what} could be had")
+    usr = pathlib.Path(done.stdout.strip()) / "usr"
+    libraries = usr / "lib" / "x86_64-linux-gnu"
+    command = [usr / "lib64" / "ld-linux-x86-64.so.2", "--library-path", libraries]
+    return [str(word) for word in [*command, usr / "bin" / program]], usr
+
+
+def newer_qemu():
+    """One that knows the generic vhost-user device."""
+    command, usr = newer("qemu", "qemu-system-x86_64")
+    command += ["-L", str(usr / "share" / "qemu"), "-L", str(usr / "share" / "seabios")]
+    modules = usr / "lib" / "x86_64-linux-gnu" / "qemu"
+    return Qemu(tuple(command), {"QEMU_MODULE_DIR": str(modules)})
 
 
 # ------------------------------------------------------------ KVM or TCG
@@ -157,6 +181,10 @@ class Qmp:
             elif "return" in answer:
                 return answer["return"]
 
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
     def wait_event(self, name, timeout=30):
         """Takes the next event of that name, one that came before too."""
         end = time.monotonic() + timeout
@@ -217,14 +245,16 @@ def share_command(program, folder, path):
 
 
 class Machine:
-    """One VM. devices: further arguments of QEMU's, such as virtio_cl() gives. first: the module
-    that is loaded before all others. module=False: virtio_cl is not loaded by itself."""
+    """One VM. devices: further arguments of QEMU's, such as virtio_cl() gives. vsock: the path to
+    which "_PORT" is added for what the guest connects to on its host. first: the module that is
+    loaded before all others. module=False: virtio_cl is not loaded by itself."""
 
-    def __init__(self, guest, *, name="vm", memory="512M", shares=(), devices=(), first="",
-                 module=True, qemu=SYSTEM_QEMU, append="", accelerator=None):  # fmt: skip
+    def __init__(self, guest, *, name="vm", memory="512M", shares=(), devices=(), vsock=None,
+                 first="", module=True, qemu=SYSTEM_QEMU, append="", accelerator=None):  # fmt: skip
         self.guest, self.name, self.memory, self.qemu = guest, name, memory, qemu
         self.shares = list(shares)
         self.devices = list(devices)
+        self.vsock = vsock
         self.append = f"{append} guestcl.name={name} guestcl.first={first}"
         self.append += "" if module else " guestcl.module=none"
         self.accelerator = accelerator or acceleration(qemu, guest)
@@ -265,29 +295,39 @@ class Machine:
         lines = []
         for number, folder in enumerate(self.shares if program else []):
             path = self.directory / f"share{number}.sock"
-            self.helper(share_command(program, folder, path))
-            end = time.monotonic() + 5
-            while not path.exists() and time.monotonic() < end:
-                time.sleep(0.01)
-            if not path.exists():
-                raise MachineError(f"{program} did not start:\n{self.log_text()}")
+            self.helper(share_command(program, folder, path), path)
             yield from ("-chardev", f"socket,id=share{number},path={path}")
             yield from ("-device", f"vhost-user-fs-pci,chardev=share{number},tag=share{number}")
             lines.append(f"share{number} {folder}\n")
         listed.write_text("".join(lines))
         yield from ("-fw_cfg", f"name=opt/guestcl/shares,file={listed}")
 
-    def helper(self, command):
+    def vsock_arguments(self):
+        """A host without vhost-vsock has a program in its place."""
+        if self.vsock:
+            path = self.directory / "vsock.sock"
+            command, _ = newer("vsock", "vhost-device-vsock")
+            options = f"guest-cid={VSOCK_CID},socket={path},uds-path={self.vsock}"
+            self.helper([*command, "--vm", options], path)
+            yield from ("-chardev", f"socket,id=vsock,path={path}")
+            yield from ("-device", "vhost-user-vsock-pci,chardev=vsock")
+
+    def helper(self, command, path):
+        """Starts a program that QEMU needs, and waits until it listens at that path."""
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd="/", preexec_fn=die_with_parent,
             )  # fmt: skip
         self.helpers.append(process)
-        return process
+        end = time.monotonic() + HELPER_SECONDS
+        while not path.exists():
+            if process.poll() is not None or time.monotonic() > end:
+                raise MachineError(f"{command[0]} did not start:\n{self.log_text()}")
+            time.sleep(0.01)
 
     def start(self):
-        arguments = [*self.arguments(), *self.share_arguments()]
+        arguments = [*self.arguments(), *self.share_arguments(), *self.vsock_arguments()]
         with open(self.log, "ab") as log:
             self.process = self.qemu.run(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -360,9 +400,10 @@ class Machine:
             self.process.wait()
 
     def destroy(self):
-        if self.agent:
-            self.agent.close()
         self.kill()
+        for one in (self.agent, self.qmp):
+            if one:
+                one.close()
         for process in self.helpers:
             process.kill()
             process.wait()
