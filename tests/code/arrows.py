@@ -18,6 +18,9 @@ ARROWS = {
     # The broker never loads an OpenCL driver and never parses what a guest sent.
     "host-daemon/broker": {"host-daemon", "virtio-cl", "virtio-cl/base"},
     "host-daemon/worker": {"host-daemon", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    # What ties guestcl to libvirt is a program of its own.
+    "host-daemon/libvirt": {"virtio-cl/base"},
+    "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
     "host-daemon/tests": {"host-daemon", "host-daemon/broker", "virtio-cl", "virtio-cl/base"},
     "host-daemon/worker/tests": {
         "host-daemon",
