@@ -91,8 +91,7 @@ int64_t gcl_channel_send(struct gcl_channel *channel, const struct gcl_frame *he
 	return (int64_t)channel->sent;
 }
 
-/* What is wrong with a frame that came in, or NULL. */
-static const char *frame_check(struct gcl_channel *channel, const struct gcl_frame *head)
+const char *gcl_channel_frame_wrong(const struct gcl_channel *channel, const struct gcl_frame *head)
 {
 	const struct gcl_frame *part = &channel->part;
 
@@ -129,7 +128,7 @@ int gcl_channel_receive(struct gcl_channel *channel, struct gcl_frame *head, voi
 		gcl_channel_kill(channel, n);
 		return n;
 	}
-	wrong = frame_check(channel, head);
+	wrong = gcl_channel_frame_wrong(channel, head);
 	if (wrong) {
 		gcl_log_peer(ring, "bad frame: %s (number %u, sequence %llu, flags 0x%x)", wrong,
 			     head->number, (unsigned long long)head->sequence, head->flags);

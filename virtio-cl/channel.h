@@ -57,6 +57,13 @@ struct gcl_channel {
 };
 
 /**
+ * gcl_channel_frame_wrong() - for carriers: what is wrong with a frame that would be the next to
+ * come in, or NULL. gcl_channel_receive() asks the same of every frame that it is given.
+ */
+const char *gcl_channel_frame_wrong(const struct gcl_channel *channel,
+				    const struct gcl_frame *head);
+
+/**
  * gcl_channel_reserve() - room for one frame's body, straight in the carrier's memory.
  * @body_max: bytes wanted, at most GCL_FRAME_BODY_MAX
  * @body: set to memory that the caller may fill until commit

@@ -12,7 +12,14 @@
 #include <stdint.h>
 
 #define GCL_FRAME_MORE	0x1u	       /* the message goes on in the next frame */
-#define GCL_FRAME_FLAGS GCL_FRAME_MORE /* all that are defined; others are refused */
+#define GCL_FRAME_FLAGS GCL_FRAME_MORE /* all that a message can have; others are refused */
+
+/*
+ * Between stream carriers only, guest to worker, and never handed on: no message, but a range of
+ * the heap that the guest doesn't use any more. The receiver gives the memory of its own copy back.
+ * No body, no bytes that follow; number and sequence are 0.
+ */
+#define GCL_FRAME_TRIM 0x8000u
 
 struct gcl_frame {
 	uint32_t length; /* of header and body, in bytes, without padding */

@@ -202,10 +202,14 @@ static int fds_send(int socket, const void *data, size_t size, const int *fds, u
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
 	ssize_t n;
 
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
+	if (count) {
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
+	} else {
+		message.msg_controllen = 0;
+	}
 	do
 		n = sendmsg(socket, &message, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
@@ -217,7 +221,7 @@ static int fds_send(int socket, const void *data, size_t size, const int *fds, u
 int gcl_greeting_send(const struct gcl_greeting *greeting, int conn)
 {
 	return fds_send(conn, &greeting->hello, sizeof greeting->hello, greeting->fds,
-			GCL_HELLO_FDS);
+			greeting->kind == GCL_GREETING_STREAM ? 0 : GCL_HELLO_FDS);
 }
 
 int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket)
@@ -307,7 +311,9 @@ int gcl_greeting_check(const struct gcl_greeting *greeting, char *reason, size_t
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < GCL_HELLO_FDS; i++) {
-		if (greeting->fds[i] < 0)
+		if (greeting->kind == GCL_GREETING_STREAM)
+			wrong = greeting->fds[i] < 0 ? NULL : "does not belong here";
+		else if (greeting->fds[i] < 0)
 			wrong = "is missing";
 		else if (i == GCL_FD_RING)
 			wrong = memfd_check(greeting->fds[i], gcl_local_rings_size(hello));

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 
+#include "hello.h"
 #include "local.h"
 #include "shm.h"
 
@@ -19,8 +20,8 @@ static inline uint64_t gcl_local_rings_size(const struct gcl_hello *hello)
 /** gcl_local_heap_map() - map a heap memfd the way both sides do. Return: NULL and errno. */
 void *gcl_local_heap_map(int fd, uint64_t size);
 
-/** gcl_local_connect_within() - gcl_local_connect() with a timeout for connecting and one for the
- * answer. */
+/** gcl_local_connect_within() - gcl_local_connect() with a timeout for connecting and one for
+ * the answer. */
 int gcl_local_connect_within(const char *path, int timeout_ms, struct gcl_channel **out,
 			     char *reason, size_t reason_size);
 

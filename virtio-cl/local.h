@@ -50,7 +50,8 @@ struct gcl_hello_reply {
 };
 
 /**
- * gcl_local_connect() - guest side: connect, greet, and wait for the reply (GCL_HELLO_TIMEOUT_MS).
+ * gcl_local_connect() - guest side: connect, greet, and wait for the reply
+ * (GCL_HELLO_TIMEOUT_MS).
  * @path: socket of the daemon
  * @reason: one line for the user when it fails: what is wrong and what to do
  *

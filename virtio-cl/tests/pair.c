@@ -18,6 +18,8 @@
 
 #include "virtio-twin.h"
 
+bool pair_stream;
+
 #define REQUIRE(condition)                                                                         \
 	do {                                                                                       \
 		if (!(condition)) {                                                                \
@@ -62,6 +64,7 @@ struct gcl_channel *listener_accept(int fd)
 
 	gcl_greeting_init(&greeting);
 	gcl_greeting_init(&passed);
+	greeting.kind = pair_stream ? GCL_GREETING_STREAM : GCL_GREETING_LOCAL;
 	in.fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	REQUIRE(in.fd >= 0);
 	while ((n = gcl_greeting_receive(&greeting, in.fd)) == 0)
@@ -75,7 +78,10 @@ struct gcl_channel *listener_accept(int fd)
 	REQUIRE(gcl_greeting_take(&passed, sockets[1]) == 1);
 	close(sockets[0]);
 	close(sockets[1]);
-	REQUIRE(gcl_local_accept(&passed, &channel) == 0);
+	if (pair_stream)
+		REQUIRE(gcl_stream_accept(&passed, &channel) == 0);
+	else
+		REQUIRE(gcl_local_accept(&passed, &channel) == 0);
 	REQUIRE(gcl_hello_answer(gcl_channel_conn(channel), GCL_HELLO_OK, NULL) == 0);
 	return channel;
 }
@@ -89,8 +95,10 @@ static struct gcl_channel *guest_connect(const char *path)
 {
 	struct gcl_channel *channel = NULL;
 	char reason[256] = "";
+	int err = pair_stream ? gcl_stream_connect(path, &channel, reason, sizeof reason)
+			      : gcl_local_connect(path, &channel, reason, sizeof reason);
 
-	if (gcl_local_connect(path, &channel, reason, sizeof reason)) {
+	if (err) {
 		fprintf(stderr, "%s\n", reason);
 		exit(99);
 	}
@@ -212,14 +220,15 @@ static struct pair virtio_fork(void (*worker)(struct gcl_channel *channel))
 	return pair;
 }
 
-/* ------------------------------------------------------------ either */
+/* ------------------------------------------------------------ any */
 
 static bool virtio;
 
 void pair_kind_set(const char *kind)
 {
 	virtio = strcmp(kind, "virtio") == 0;
-	REQUIRE(virtio || strcmp(kind, "local") == 0);
+	pair_stream = strcmp(kind, "stream") == 0;
+	REQUIRE(virtio || pair_stream || strcmp(kind, "local") == 0);
 }
 
 struct pair pair_open(void)

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
-#include "local.h"
+#include "stream.h"
 
 struct virtio_twin;
 
@@ -19,6 +19,9 @@ struct pair {
 	pthread_t server;	    /* of a worker in this process, for gcl_channel_serve() */
 };
 
+/* The kind is "stream". */
+extern bool pair_stream;
+
 /** listener_open() - a listening socket; @path (of at least 64 bytes) is set to where it is. */
 int listener_open(char *path, size_t path_size);
 void listener_close(int fd, const char *path);
@@ -26,7 +29,7 @@ void listener_close(int fd, const char *path);
 /** listener_accept() - take one guest in, the way broker and worker do together. */
 struct gcl_channel *listener_accept(int fd);
 
-/** pair_kind_set() - of the pairs from here on: "local" or "virtio". */
+/** pair_kind_set() - of the pairs from here on: "local", "virtio" or "stream". */
 void pair_kind_set(const char *kind);
 
 /** pair_open() - both ends in this process. */
