@@ -9,19 +9,28 @@ import source
 # The longest folder that holds a file is the one that counts.
 ARROWS = {
     "proto": set(),
-    "virtio-cl": {"virtio-cl/base", "proto"},
+    "virtio-cl": {"virtio-cl/base", "virtio-cl/uapi", "proto"},
     "virtio-cl/base": set(),
-    "virtio-cl/tests": {"virtio-cl", "virtio-cl/base", "proto"},
+    # What the driver says to programs and to the device. It may move into the kernel as it is.
+    "virtio-cl/uapi": set(),
+    "virtio-cl/driver": {"virtio-cl/uapi"},
+    "virtio-cl/tests": {"virtio-cl", "virtio-cl/base", "virtio-cl/uapi", "proto"},
     "guest-lib": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What broker and worker say to each other.
     "host-daemon": set(),
     # The broker never loads an OpenCL driver and never parses what a guest sent.
-    "host-daemon/broker": {"host-daemon", "virtio-cl", "virtio-cl/base"},
+    "host-daemon/broker": {"host-daemon", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
     "host-daemon/worker": {"host-daemon", "virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What ties guestcl to libvirt is a program of its own.
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
-    "host-daemon/tests": {"host-daemon", "host-daemon/broker", "virtio-cl", "virtio-cl/base"},
+    "host-daemon/tests": {
+        "host-daemon",
+        "host-daemon/broker",
+        "virtio-cl",
+        "virtio-cl/base",
+        "virtio-cl/uapi",
+    },
     "host-daemon/worker/tests": {
         "host-daemon",
         "host-daemon/worker",
