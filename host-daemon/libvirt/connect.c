@@ -75,7 +75,7 @@ static void on_error(void *data, virError *error)
 	(void)error;
 }
 
-virConnect *gcl_connect(const char *uri, bool read_only)
+virConnect *gcl_connect(const char *uri, bool read_only, bool quiet)
 {
 	const char *shown = uri ? uri : "libvirt's default connection";
 	virConnect *conn;
@@ -83,7 +83,7 @@ virConnect *gcl_connect(const char *uri, bool read_only)
 	virSetErrorFunc(NULL, on_error);
 	conn = read_only ? virConnectOpenReadOnly(uri)
 			 : virConnectOpenAuth(uri, virConnectAuthPtrDefault, 0);
-	if (!conn)
+	if (!conn && !quiet)
 		gcl_say("can't connect to %s: %s; %s", shown, virGetLastErrorMessage(), advice());
 	return conn;
 }
@@ -147,7 +147,7 @@ static virDomain *domain_find(virConnect *conn, const char *name)
 enum gcl_exit gcl_target_open(struct gcl_target *target, const struct gcl_command *command)
 {
 	*target = (struct gcl_target){0};
-	target->conn = gcl_connect(command->uri, false);
+	target->conn = gcl_connect(command->uri, false, false);
 	if (!target->conn)
 		return GCL_EXIT_NO_CONNECTION;
 	if (host_ask(target->conn, &target->host) < 0) {

@@ -7,7 +7,7 @@
  * metadata. That element (record.c) holds the limits and what was changed, so that detaching takes
  * back exactly that. definition.c decides on the text of a definition and calls no libvirt, so
  * every kind of domain can be tested as text; attach.c and detach.c ask libvirt for the text and
- * give it back.
+ * give it back. follow.c tells guestcld which domains are attached, and what becomes of them.
  *
  * Nothing of ours is kept outside libvirt: who copies or migrates the definition has it all.
  */
@@ -181,8 +181,9 @@ struct gcl_target {
 	bool running;
 };
 
-/** gcl_connect() - open a connection; NULL and a line on stderr. @uri NULL: libvirt's default. */
-virConnect *gcl_connect(const char *uri, bool read_only);
+/** gcl_connect() - open a connection; NULL and (unless @quiet) a line on stderr. @uri NULL:
+ * libvirt's default. */
+virConnect *gcl_connect(const char *uri, bool read_only, bool quiet);
 
 /** gcl_target_open() - connect and find the domain; errors are told. fini frees in any case. */
 enum gcl_exit gcl_target_open(struct gcl_target *target, const struct gcl_command *command);
@@ -222,6 +223,7 @@ void gcl_say_libvirt(const char *format, ...) __attribute__((format(printf, 1, 2
 enum gcl_exit gcl_attach(const struct gcl_command *command);
 enum gcl_exit gcl_detach(const struct gcl_command *command);
 enum gcl_exit gcl_list(const struct gcl_command *command);
+enum gcl_exit gcl_follow(const struct gcl_command *command);
 
 /** gcl_diff() - print how the texts differ, as diff -u does. Return: 0 or -errno. */
 int gcl_diff(const char *before, const char *after, const char *name);

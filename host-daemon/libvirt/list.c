@@ -81,7 +81,7 @@ static void domain_list(virDomain *domain, struct json_object *array, size_t *at
 
 enum gcl_exit gcl_list(const struct gcl_command *command)
 {
-	_cleanup_(gcl_connection_close) virConnect *conn = gcl_connect(command->uri, true);
+	_cleanup_(gcl_connection_close) virConnect *conn = gcl_connect(command->uri, true, false);
 	struct json_object *array = command->json ? json_object_new_array() : NULL;
 	virDomain **domains = NULL;
 	size_t attached = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * guestcl-libvirt: the command line of guestcl attach, detach and list.
+ * guestcl-libvirt: the command line of guestcl attach, detach and list, and of guestcld's follower.
  *
  * Status: enum gcl_exit, and 64 for a wrong command line.
  */
@@ -71,6 +71,12 @@ static const struct argp_option detach_options[] = {
 static const struct argp_option list_options[] = {
 	OPTION_CONNECT,
 	{"json", KEY_JSON, NULL, 0, "Print a JSON array", 0},
+	{0},
+};
+
+static const struct argp_option follow_options[] = {
+	OPTION_CONNECT,
+	{"vm-dir", KEY_VM_DIR, "DIR", 0, "Where guestcld has the sockets", 0},
 	{0},
 };
 
@@ -194,6 +200,10 @@ static const struct {
 	 {list_options, option_parse, NULL, "Lists the domains that are attached.", NULL, NULL,
 	  NULL},
 	 gcl_list},
+	{"follow",
+	 {follow_options, option_parse, NULL,
+	  "Tells guestcld which domains are attached; it starts this by itself.", NULL, NULL, NULL},
+	 gcl_follow},
 };
 
 static void on_alarm(int signal_number)
@@ -232,8 +242,10 @@ int main(int argc, char **argv)
 		snprintf(name, sizeof name, "guestcl %s", commands[i].name);
 		argv[1] = name;
 		argp_parse(&commands[i].parser, argc - 1, argv + 1, 0, NULL, &command);
-		signal(SIGALRM, on_alarm);
-		alarm(ANSWER_SECONDS);
+		if (commands[i].run != gcl_follow) {
+			signal(SIGALRM, on_alarm);
+			alarm(ANSWER_SECONDS);
+		}
 		return commands[i].run(&command);
 	}
 	fprintf(stderr, "guestcl: there is no command \"%s\"\n", argv[1]);

@@ -16,7 +16,7 @@ static virConnect *conn;
 static int group_setup(void **state)
 {
 	(void)state;
-	conn = gcl_connect(URI, false);
+	conn = gcl_connect(URI, false, false);
 	return conn ? 0 : -1;
 }
 
