@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "vm.h"
 
 /* How long workers may take to go when the broker stops; then they are killed. */
 #define STOP_SECONDS 2.
@@ -23,7 +24,8 @@
 static void files_limit_raise(const struct gcl_config *config)
 {
 	rlim_t wanted = FILES_OWN + config->max_sessions * (2u + GCL_HELLO_FDS) +
-			config->max_greetings * (1u + GCL_HELLO_FDS);
+			config->max_greetings * (1u + GCL_HELLO_FDS) +
+			config->vm_count * GCL_VM_FILES;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
@@ -67,6 +69,7 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 	gcl_notify("STOPPING=1");
 	gcl_listener_close(&broker->listener);
 	gcl_conns_refuse(broker, "guestcld is stopping");
+	gcl_vms_stop(broker);
 	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
 	gcl_workers_end(&broker->workers);
 	ev_timer_start(broker->loop, &broker->deadline);
@@ -92,6 +95,7 @@ static void broker_reload(struct gcl_broker *broker)
 	gcl_log_level_set((enum gcl_log_level)config.log_level);
 	files_limit_raise(&config);
 	gcl_log_info(config, "settings read again; sessions keep theirs");
+	gcl_vms_configure(broker);
 	gcl_workers_renew(&broker->workers);
 }
 
@@ -152,15 +156,18 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_conns_init(&broker.conns);
 	gcl_guests_init(&broker.guests);
 	gcl_workers_init(&broker.workers, &broker);
+	gcl_list_init(&broker.vms);
 	watchers_init(&broker);
 	err = gcl_listener_open(&broker.listener, &broker);
 	if (err < 0)
 		return err;
+	gcl_vms_configure(&broker);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else
 		gcl_broker_announce(&broker, NULL);
 	ev_run(broker.loop, 0);
+	gcl_vms_fini(&broker);
 	gcl_workers_fini(&broker.workers);
 	ev_loop_destroy(broker.loop);
 	gcl_log_info(broker, "stopped");

@@ -44,12 +44,22 @@ struct gcl_socket {
 	ino_t inode;
 };
 
+/* Where a socket is to be, and who may connect. */
+struct gcl_socket_place {
+	const char *path;
+	unsigned mode;
+	const char *group;	   /* empty: the daemon's own */
+	const char *initial_group; /* which may be missing on this host */
+	const char *setting;	   /* that the path comes from */
+	const char *group_setting;
+};
+
 /**
- * gcl_socket_open() - bind and listen as the configuration says.
+ * gcl_socket_open() - bind and listen.
  *
  * A socket file that no one serves is replaced. Return: 0 or -errno; errors are logged.
  */
-int gcl_socket_open(struct gcl_socket *sock, const struct gcl_config *config);
+int gcl_socket_open(struct gcl_socket *sock, const struct gcl_socket_place *place);
 
 /** gcl_socket_close() - stop listening and remove the file; may be called twice. */
 void gcl_socket_close(struct gcl_socket *sock);
@@ -84,6 +94,8 @@ struct gcl_guest_ops {
 	void (*refused)(struct gcl_guest *guest, enum gcl_hello_status status, const char *reason);
 	/* The worker has the greeting with all its descriptors. */
 	void (*served)(struct gcl_guest *guest, struct gcl_worker_process *worker);
+	/* The worker, which was served, has stopped on SIGSTOP, or goes on. May be NULL. */
+	void (*stopped)(struct gcl_guest *guest, bool stopped);
 	/* The worker, which was served, has been reaped; @status as wait() has it. NULL: the guest
 	 * is not kept after it was served. */
 	void (*ended)(struct gcl_guest *guest, int status);
@@ -96,7 +108,7 @@ struct gcl_guest {
 	const struct gcl_guest_ops *ops;
 	struct gcl_owner owner;
 	unsigned sessions_max;	      /* of this owner; 0: what the configuration allows a user */
-	char who[128];		      /* "uid 1000, pid 77, clinfo", for the log */
+	char who[192];		      /* "uid 1000, pid 77, clinfo", for the log */
 	struct gcl_greeting greeting; /* owns the connection and all descriptors */
 	bool waiting;		      /* greeted and let in */
 	struct ev_timer timeout;
@@ -218,6 +230,9 @@ int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 /** gcl_worker_end() - tell it to go, by the end of its socket. */
 void gcl_worker_end(struct gcl_worker_process *worker);
 
+/** gcl_worker_expect_end() - it seems to be going: see to it that it does. */
+void gcl_worker_expect_end(struct gcl_worker_process *worker);
+
 /** gcl_worker_kill() - end it at once; it may be stopped. */
 void gcl_worker_kill(struct gcl_worker_process *worker);
 
@@ -296,6 +311,7 @@ struct gcl_broker {
 	struct gcl_conns conns;
 	struct gcl_guests guests;
 	struct gcl_workers workers;
+	struct gcl_list vms; /* struct gcl_vm */
 	struct ev_signal signals[3];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * guestcld.conf: lines of the form "key = value", read by libconfuse.
+ * guestcld.conf: lines of the form "key = value" and sections of VMs, read by libconfuse.
  *
  * libconfuse knows every setting as a string; what the string may be is config.c's business, which
  * is asked while the line is being read, so that the error names it.
@@ -47,6 +47,82 @@ static int value_check(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
+static int vm_value_check(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct gcl_vm_config scratch;
+	char error[256];
+
+	if (gcl_vm_config_set(&scratch, cfg_opt_name(opt), cfg_opt_getstr(opt), error,
+			      sizeof error) < 0) {
+		cfg_error(cfg, "%s", error);
+		return -1;
+	}
+	return 0;
+}
+
+/* The last section has been read. */
+static int vm_check(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	struct gcl_vm_config scratch;
+	char error[256];
+
+	if (cfg_opt_size(opt) > GCL_CONFIG_VMS_MAX) {
+		cfg_error(cfg, "there are more than %u VMs", GCL_CONFIG_VMS_MAX);
+		return -1;
+	}
+	if (gcl_vm_config_init(&scratch, cfg_title(section), error, sizeof error) < 0) {
+		cfg_error(cfg, "%s", error);
+		return -1;
+	}
+	return 0;
+}
+
+static void vm_take(struct gcl_vm_config *vm, cfg_t *section)
+{
+	char error[256];
+
+	gcl_vm_config_init(vm, cfg_title(section), error, sizeof error);
+	for (size_t i = 0; i < gcl_vm_setting_count; i++) {
+		cfg_opt_t *opt = cfg_getopt(section, gcl_vm_settings[i].name);
+
+		if (cfg_opt_size(opt) > 0)
+			gcl_vm_config_set(vm, gcl_vm_settings[i].name, cfg_opt_getstr(opt), error,
+					  sizeof error);
+	}
+}
+
+/* What two VMs can't have both; NULL if nothing. Names differ: libconfuse has seen to it. */
+static const char *vms_clash(const struct gcl_vm_config *one, const struct gcl_vm_config *two)
+{
+	if (*one->socket && strcmp(one->socket, two->socket) == 0)
+		return "socket";
+	return one->cid && one->cid == two->cid ? "cid" : NULL;
+}
+
+static int vms_check(cfg_t *cfg, const struct gcl_config *config)
+{
+	for (size_t i = 0; i < config->vm_count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			const char *clash = vms_clash(&config->vms[j], &config->vms[i]);
+
+			if (!clash)
+				continue;
+			cfg_error(cfg, "VMs \"%s\" and \"%s\" have the same %s", config->vms[j].id,
+				  config->vms[i].id, clash);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static void vms_take(struct gcl_config *config, cfg_t *cfg)
+{
+	config->vm_count = cfg_size(cfg, "vm");
+	for (unsigned i = 0; i < config->vm_count; i++)
+		vm_take(&config->vms[i], cfg_getnsec(cfg, "vm", i));
+}
+
 static void values_take(struct gcl_config *config, cfg_t *cfg)
 {
 	char error[256];
@@ -77,20 +153,63 @@ static ssize_t file_read(const char *path, char *text, size_t size)
 	return length < size ? (ssize_t)length : -EFBIG;
 }
 
+static void options_fill(cfg_opt_t *opts, const struct gcl_setting *settings, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		opts[i] = (cfg_opt_t)CFG_STR(settings[i].name, NULL, CFGF_NODEFAULT);
+	opts[count] = (cfg_opt_t)CFG_END();
+}
+
+static void checks_set(cfg_t *cfg)
+{
+	char path[64];
+
+	cfg_set_error_function(cfg, report);
+	for (size_t i = 0; i < gcl_setting_count; i++)
+		cfg_set_validate_func(cfg, gcl_settings[i].name, value_check);
+	for (size_t i = 0; i < gcl_vm_setting_count; i++) {
+		snprintf(path, sizeof path, "vm|%s", gcl_vm_settings[i].name);
+		cfg_set_validate_func(cfg, path, vm_value_check);
+	}
+	cfg_set_validate_func(cfg, "vm", vm_check);
+}
+
+/* Parses @text into @config, which may be half changed when it fails. */
+static int text_parse(struct gcl_config *config, const char *path, char *text, size_t size)
+{
+	_cleanup_free_ cfg_opt_t *opts = calloc(gcl_setting_count + 2, sizeof *opts);
+	_cleanup_free_ cfg_opt_t *vm_opts = calloc(gcl_vm_setting_count + 1, sizeof *vm_opts);
+	_cleanup_(cleanup_cfg) cfg_t *cfg = NULL;
+	_cleanup_fclose_ FILE *file = fmemopen(text, size, "r");
+
+	if (!opts || !vm_opts || !file)
+		return -ENOMEM;
+	options_fill(vm_opts, gcl_vm_settings, gcl_vm_setting_count);
+	options_fill(opts, gcl_settings, gcl_setting_count);
+	opts[gcl_setting_count] =
+		(cfg_opt_t)CFG_SEC("vm", vm_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	opts[gcl_setting_count + 1] = (cfg_opt_t)CFG_END();
+	cfg = cfg_init(opts, CFGF_NONE);
+	if (!cfg)
+		return -ENOMEM;
+	checks_set(cfg);
+	cfg->filename = strdup(path); /* freed with cfg */
+	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS)
+		return -EINVAL;
+	values_take(config, cfg);
+	vms_take(config, cfg);
+	return vms_check(cfg, config);
+}
+
 int gcl_config_read(struct gcl_config *config, const char *path, bool required)
 {
 	_cleanup_free_ char *text = malloc(FILE_MAX_BYTES);
-	_cleanup_(cleanup_cfg) cfg_t *cfg = NULL;
-	_cleanup_free_ cfg_opt_t *opts = calloc(gcl_setting_count + 1, sizeof *opts);
-	_cleanup_fclose_ FILE *file = NULL;
-
+	_cleanup_free_ struct gcl_config *read = malloc(sizeof *read);
 	ssize_t size;
+	int err;
 
-	if (!opts || !text)
+	if (!text || !read)
 		return -ENOMEM;
-	for (size_t i = 0; i < gcl_setting_count; i++)
-		opts[i] = (cfg_opt_t)CFG_STR(gcl_settings[i].name, NULL, CFGF_NODEFAULT);
-	opts[gcl_setting_count] = (cfg_opt_t)CFG_END();
 	size = file_read(path, text, FILE_MAX_BYTES);
 	if (size == -ENOENT && !required)
 		return 0;
@@ -98,16 +217,9 @@ int gcl_config_read(struct gcl_config *config, const char *path, bool required)
 		gcl_log_error(config, "can't read %s: %s", path, strerror((int)-size));
 		return (int)size;
 	}
-	file = fmemopen(text, (size_t)size, "r");
-	cfg = cfg_init(opts, CFGF_NONE);
-	if (!cfg || !file)
-		return -ENOMEM;
-	cfg_set_error_function(cfg, report);
-	for (size_t i = 0; i < gcl_setting_count; i++)
-		cfg_set_validate_func(cfg, gcl_settings[i].name, value_check);
-	cfg->filename = strdup(path); /* freed with cfg */
-	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS)
-		return -EINVAL;
-	values_take(config, cfg);
-	return 0;
+	*read = *config;
+	err = text_parse(read, path, text, (size_t)size);
+	if (err == 0)
+		*config = *read;
+	return err;
 }

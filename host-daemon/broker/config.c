@@ -83,13 +83,41 @@ const struct gcl_setting gcl_settings[] = {
 	NUMBER("worker-open-files", COUNT, worker_open_files, 64, 1048576, "4096",
 	       "files that a worker may have open"),
 	CHOICE("log-level", log_level, level_choices, "info", "least urgent lines that are logged"),
+	TEXT("vm-dir", vm_dir, 1, "/run/guestcl/vm", NULL, "folder of the sockets of VMs"),
+	{.name = "vm-socket-mode",
+	 .kind = GCL_SETTING_MODE,
+	 .offset = offsetof(struct gcl_config, vm_socket_mode),
+	 .max = 0777,
+	 .initial = "0660",
+	 .initial_user = "0600",
+	 .help = "permissions of the sockets of VMs: which VMMs may connect"},
+	TEXT("vm-socket-group", vm_socket_group, 0, "kvm", "",
+	     "group of the sockets of VMs; empty: the daemon's own"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 
-static void *setting_value(struct gcl_config *config, const struct gcl_setting *setting)
-{
-	return (char *)config + setting->offset;
-}
+#define VM_NUMBER(key, type, field, least, most, value, words)                                     \
+	{                                                                                          \
+		.name = (key), .kind = GCL_SETTING_##type,                                         \
+		.offset = offsetof(struct gcl_vm_config, field), .min = (least), .max = (most),    \
+		.initial = (value), .help = (words)                                                \
+	}
+
+const struct gcl_setting gcl_vm_settings[] = {
+	{.name = "socket",
+	 .kind = GCL_SETTING_TEXT,
+	 .offset = offsetof(struct gcl_vm_config, socket),
+	 .max = sizeof((struct gcl_vm_config *)0)->socket,
+	 .initial = "",
+	 .help = "Unix socket that its VMM connects to; empty: NAME.sock in vm-dir"},
+	VM_NUMBER("max-sessions", COUNT, max_sessions, 1, 65536, "64", "sessions at one time"),
+	VM_NUMBER("cid", COUNT, cid, 0, UINT32_MAX - 1, "0",
+		  "context id of its vsock device; 0: it has none"),
+	VM_NUMBER("weight", COUNT, weight, 1, 10000, "1",
+		  "share of a device's time, against other VMs'"),
+	VM_NUMBER("memory", SIZE, memory, 0, 0, "0", "device memory; 0: as much as there is"),
+};
+const size_t gcl_vm_setting_count = GCL_ARRAY_SIZE(gcl_vm_settings);
 
 /* Digits only, as strtoul would also take signs, blanks and trailing words. */
 static bool number_parse(const char *text, unsigned base, unsigned *value, const char **end)
@@ -121,6 +149,24 @@ static bool duration_parse(const char *text, unsigned *ms)
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(units); i++) {
 		if (strcmp(unit, units[i].name) == 0)
 			return !__builtin_mul_overflow(count, units[i].ms, ms);
+	}
+	return false;
+}
+
+static bool size_parse(const char *text, uint64_t *size)
+{
+	static const struct {
+		const char *name;
+		unsigned shift;
+	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
+	unsigned count;
+	const char *unit;
+
+	if (!number_parse(text, 10, &count, &unit))
+		return false;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(units); i++) {
+		if (strcmp(unit, units[i].name) == 0)
+			return !__builtin_mul_overflow(count, 1ull << units[i].shift, size);
 	}
 	return false;
 }
@@ -171,6 +217,9 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 	case GCL_SETTING_COUNT:
 		snprintf(text, size, "%u to %u", setting->min, setting->max);
 		break;
+	case GCL_SETTING_SIZE:
+		snprintf(text, size, "bytes, such as 512MiB or 2GiB");
+		break;
 	case GCL_SETTING_CHOICE:
 		for (size_t i = 0; setting->choices[i] && length < size; i++)
 			length += (size_t)snprintf(text + length, size - length, "%s%s",
@@ -179,19 +228,24 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 	}
 }
 
-static int setting_set(struct gcl_config *config, const struct gcl_setting *setting,
-		       const char *value, char *error, size_t error_size)
+/* @values: the struct that the setting is part of. */
+static int setting_set(void *values, const struct gcl_setting *setting, const char *value,
+		       char *error, size_t error_size)
 {
+	char *field = (char *)values + setting->offset;
 	unsigned number;
 	char range[128];
 
+	if (setting->kind == GCL_SETTING_SIZE && size_parse(value, (uint64_t *)(void *)field))
+		return 0;
 	if (setting->kind == GCL_SETTING_TEXT && strlen(value) >= setting->min &&
 	    strlen(value) < setting->max) {
-		memcpy(setting_value(config, setting), value, strlen(value) + 1);
+		memcpy(field, value, strlen(value) + 1);
 		return 0;
 	}
-	if (setting->kind != GCL_SETTING_TEXT && setting_parse(setting, value, &number)) {
-		memcpy(setting_value(config, setting), &number, sizeof number);
+	if (setting->kind != GCL_SETTING_TEXT && setting->kind != GCL_SETTING_SIZE &&
+	    setting_parse(setting, value, &number)) {
+		memcpy(field, &number, sizeof number);
 		return 0;
 	}
 	gcl_setting_describe(setting, range, sizeof range);
@@ -210,6 +264,35 @@ int gcl_config_set(struct gcl_config *config, const char *key, const char *value
 	snprintf(error, error_size, "there is no setting \"%.40s\"; guestcld --help lists them",
 		 key);
 	return -ENOENT;
+}
+
+int gcl_vm_config_set(struct gcl_vm_config *vm, const char *key, const char *value, char *error,
+		      size_t error_size)
+{
+	for (size_t i = 0; i < gcl_vm_setting_count; i++) {
+		if (strcmp(key, gcl_vm_settings[i].name) == 0)
+			return setting_set(vm, &gcl_vm_settings[i], value, error, error_size);
+	}
+	snprintf(error, error_size, "a VM has no setting \"%.40s\"; guestcld --help lists them",
+		 key);
+	return -ENOENT;
+}
+
+int gcl_vm_config_init(struct gcl_vm_config *vm, const char *id, char *error, size_t error_size)
+{
+	memset(vm, 0, sizeof *vm);
+	if (!gcl_vm_id_valid(id)) {
+		snprintf(error, error_size,
+			 "a VM can't be called \"%.40s\": its name takes up to %u letters, "
+			 "digits, \".\", \"_\" and \"-\"",
+			 id, GCL_VM_ID_MAX);
+		return -EINVAL;
+	}
+	snprintf(vm->id, sizeof vm->id, "%s", id);
+	snprintf(vm->name, sizeof vm->name, "%s", id);
+	for (size_t i = 0; i < gcl_vm_setting_count; i++)
+		setting_set(vm, &gcl_vm_settings[i], gcl_vm_settings[i].initial, error, error_size);
+	return 0;
 }
 
 int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error, size_t error_size)
@@ -256,6 +339,18 @@ void gcl_config_init(struct gcl_config *config, bool root)
 		setting_set(config, setting, expand(value, buffer, sizeof buffer), error,
 			    sizeof error);
 	}
+}
+
+const char *gcl_setting_initial(const char *name)
+{
+	for (size_t i = 0; i < gcl_setting_count; i++) {
+		const struct gcl_setting *setting = &gcl_settings[i];
+
+		if (strcmp(name, setting->name) == 0)
+			return geteuid() != 0 && setting->initial_user ? setting->initial_user
+								       : setting->initial;
+	}
+	return "";
 }
 
 const char *gcl_resident_name(const struct gcl_config *config)

@@ -107,7 +107,16 @@ static void on_pause_end(struct ev_loop *loop, struct ev_timer *timer, int event
 
 int gcl_listener_open(struct gcl_listener *listener, struct gcl_broker *broker)
 {
-	int err = gcl_socket_open(&listener->socket, &broker->config);
+	const struct gcl_config *config = &broker->config;
+	const struct gcl_socket_place place = {
+		.path = config->socket,
+		.mode = config->socket_mode,
+		.group = config->socket_group,
+		.initial_group = gcl_setting_initial("socket-group"),
+		.setting = "socket",
+		.group_setting = "socket-group",
+	};
+	int err = gcl_socket_open(&listener->socket, &place);
 
 	if (err < 0)
 		return err;

@@ -108,6 +108,9 @@ static char *settings_help(void)
 	fputs("Settings, as \"key = value\" lines of the file or with --set:\n", out);
 	for (size_t i = 0; i < gcl_setting_count; i++)
 		setting_help(out, &gcl_settings[i]);
+	fputs("\nSettings of a VM, in a section vm \"NAME\" { ... } of the file:\n", out);
+	for (size_t i = 0; i < gcl_vm_setting_count; i++)
+		setting_help(out, &gcl_vm_settings[i]);
 	fputs("\nSignals: HUP reads the file again, TERM and INT end guestcld and all sessions.",
 	      out);
 	fclose(out);

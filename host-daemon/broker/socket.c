@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -31,7 +32,7 @@ static int failed(const char *what, const char *path)
 }
 
 /* Return: 0 when the path is free (now), or -errno, logged. */
-static int path_clear(const struct sockaddr_un *address)
+static int path_clear(const struct sockaddr_un *address, const struct gcl_socket_place *place)
 {
 	_cleanup_close_ int probe = -1;
 	struct stat st;
@@ -39,10 +40,10 @@ static int path_clear(const struct sockaddr_un *address)
 	if (lstat(address->sun_path, &st) < 0)
 		return errno == ENOENT ? 0 : failed("look at", address->sun_path);
 	if (!S_ISSOCK(st.st_mode)) {
-		gcl_log_error(broker,
-			      "%s exists and is no socket: remove it, or set \"socket\" to another "
-			      "path",
-			      address->sun_path);
+		gcl_log_error(
+			broker,
+			"%s exists and is no socket: remove it, or set \"%s\" to another path",
+			address->sun_path, place->setting);
 		return -EEXIST;
 	}
 	/* Non-blocking: a daemon with a full backlog (EAGAIN) is alive too. */
@@ -53,9 +54,8 @@ static int path_clear(const struct sockaddr_un *address)
 	    errno != ECONNREFUSED) {
 		gcl_log_error(
 			broker,
-			"another guestcld is serving %s: stop it, or set \"socket\" to another "
-			"path",
-			address->sun_path);
+			"another guestcld is serving %s: stop it, or set \"%s\" to another path",
+			address->sun_path, place->setting);
 		return -EADDRINUSE;
 	}
 	gcl_log_info(broker, "replacing %s, which no one serves any more", address->sun_path);
@@ -72,6 +72,12 @@ static int folder_make(const char *path)
 
 	snprintf(copy, sizeof copy, "%s", path);
 	folder = dirname(copy);
+	if (strlen(folder) > 1 && access(folder, F_OK) < 0) {
+		int err = folder_make(folder);
+
+		if (err < 0)
+			return err;
+	}
 	if (mkdir(folder, 0755) == 0)
 		gcl_log_info(broker, "made folder %s", folder);
 	else if (errno != EEXIST)
@@ -80,9 +86,9 @@ static int folder_make(const char *path)
 }
 
 /* The initial group may be missing on a small system; one that the operator named may not. */
-static int group_set(const char *path, const char *name)
+static int group_set(const char *path, const struct gcl_socket_place *place)
 {
-	struct gcl_config initial;
+	const char *name = place->group;
 	struct group *group;
 
 	if (!*name)
@@ -92,21 +98,21 @@ static int group_set(const char *path, const char *name)
 	if (group)
 		return lchown(path, (uid_t)-1, group->gr_gid) < 0 ? failed("set the group of", path)
 								  : 0;
-	gcl_config_init(&initial, geteuid() == 0);
-	if (strcmp(name, initial.socket_group) == 0) {
-		gcl_log_warn(broker,
-			     "there is no group \"%s\", so the socket keeps the daemon's: set "
-			     "\"socket-group\" to the group of those who may use it",
-			     name);
+	if (strcmp(name, place->initial_group) == 0) {
+		gcl_log_warn(
+			broker,
+			"there is no group \"%s\", so %s keeps the daemon's: set \"%s\" to the "
+			"group of those who may use it",
+			name, path, place->group_setting);
 		return 0;
 	}
-	gcl_log_error(broker, "there is no group \"%s\": make it, or change \"socket-group\"",
-		      name);
+	gcl_log_error(broker, "there is no group \"%s\": make it, or change \"%s\"", name,
+		      place->group_setting);
 	return -ENOENT;
 }
 
 static int bind_and_listen(struct gcl_socket *sock, const struct sockaddr_un *address,
-			   const struct gcl_config *config)
+			   const struct gcl_socket_place *place)
 {
 	struct stat st;
 	mode_t mask = umask(0177);
@@ -120,30 +126,30 @@ static int bind_and_listen(struct gcl_socket *sock, const struct sockaddr_un *ad
 		return failed("look at", sock->path);
 	sock->device = st.st_dev;
 	sock->inode = st.st_ino;
-	status = group_set(sock->path, config->socket_group);
+	status = group_set(sock->path, place);
 	if (status < 0)
 		return status;
-	if (chmod(sock->path, config->socket_mode) < 0)
+	if (chmod(sock->path, place->mode) < 0)
 		return failed("set the permissions of", sock->path);
 	if (listen(sock->fd, BACKLOG) < 0)
 		return failed("listen on", sock->path);
 	return 0;
 }
 
-int gcl_socket_open(struct gcl_socket *sock, const struct gcl_config *config)
+int gcl_socket_open(struct gcl_socket *sock, const struct gcl_socket_place *place)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int err;
 
 	memset(sock, 0, sizeof *sock);
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", config->socket);
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", place->path);
 	sock->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	err = sock->fd < 0 ? failed("make socket", address.sun_path)
 			   : folder_make(address.sun_path);
 	if (err == 0)
-		err = path_clear(&address);
+		err = path_clear(&address, place);
 	if (err == 0)
-		err = bind_and_listen(sock, &address, config);
+		err = bind_and_listen(sock, &address, place);
 	if (err < 0)
 		gcl_socket_close(sock);
 	return err;

@@ -70,6 +70,11 @@ void gcl_worker_end(struct gcl_worker_process *worker)
 	watch(worker, END_WATCHDOG);
 }
 
+void gcl_worker_expect_end(struct gcl_worker_process *worker)
+{
+	watch(worker, END_WATCHDOG);
+}
+
 void gcl_worker_kill(struct gcl_worker_process *worker)
 {
 	gcl_worker_end(worker);
@@ -191,8 +196,11 @@ static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
 
 	(void)loop;
 	(void)events;
-	if (WIFSTOPPED(child->rstatus) || WIFCONTINUED(child->rstatus))
+	if (WIFSTOPPED(child->rstatus) || WIFCONTINUED(child->rstatus)) {
+		if (worker->guest && worker->guest->ops->stopped)
+			worker->guest->ops->stopped(worker->guest, WIFSTOPPED(child->rstatus));
 		return;
+	}
 	if (worker->state == GCL_WORKER_ENDING || worker->state == GCL_WORKER_SERVING)
 		reaped_serving(worker, child->rstatus);
 	else
@@ -260,7 +268,7 @@ int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner
 	ev_io_init(&worker->readable, on_report, worker->socket, EV_READ);
 	worker->readable.data = worker;
 	ev_io_start(broker->loop, &worker->readable);
-	ev_child_init(&worker->child, on_reaped, worker->pid, 0);
+	ev_child_init(&worker->child, on_reaped, worker->pid, 1);
 	worker->child.data = worker;
 	ev_child_start(broker->loop, &worker->child);
 	ev_timer_init(&worker->watchdog, on_watchdog, 0., 0.);

@@ -153,6 +153,42 @@ static void test_file(void **state)
 	assert_int_equal(config.spare_workers, 1);
 }
 
+static void test_vms(void **state)
+{
+	struct gcl_config config;
+	char log[1024];
+
+	(void)state;
+	gcl_config_init(&config, true);
+	assert_int_equal(read_text(&config,
+				   "vm \"web1\" {\n"
+				   "  memory = 2GiB\n"
+				   "  weight = 3\n"
+				   "  cid = 42\n"
+				   "}\n"
+				   "vm db.2 {\n"
+				   "  socket = \"/tmp/db\"\n"
+				   "  max-sessions = 2\n"
+				   "}\n",
+				   log, sizeof log),
+			 0);
+	assert_string_equal(log, "");
+	assert_int_equal(config.vm_count, 2);
+	assert_string_equal(config.vms[0].id, "web1");
+	assert_string_equal(config.vms[0].name, "web1");
+	assert_string_equal(config.vms[0].socket, "");
+	assert_int_equal(config.vms[0].memory, 2ull << 30);
+	assert_int_equal(config.vms[0].weight, 3);
+	assert_int_equal(config.vms[0].cid, 42);
+	assert_int_equal(config.vms[0].max_sessions, 64);
+	assert_string_equal(config.vms[1].id, "db.2");
+	assert_string_equal(config.vms[1].socket, "/tmp/db");
+	assert_int_equal(config.vms[1].max_sessions, 2);
+	assert_int_equal(config.vms[1].weight, 1);
+	assert_int_equal(read_text(&config, "", log, sizeof log), 0);
+	assert_int_equal(config.vm_count, 0);
+}
+
 static void test_file_errors(void **state)
 {
 	static const struct {
@@ -164,6 +200,16 @@ static void test_file_errors(void **state)
 		{"max-sessions = 3\nspare-workers 1\n", ":2: ", ""},
 		{"resident-buffers = maybe\n", ":1: ", "auto or never"},
 		{"max-sessions = { 1 }\n", ":1: ", ""},
+		{"vm \"a\" {\n weight = 0\n}\n", ":2: ", "it takes 1 to 10000"},
+		{"vm \"a\" {\n\n wait = 0\n}\n", ":3: ", "no such option"},
+		{"vm \"a\" {\n memory = 2GB\n}\n", ":2: ", "512MiB"},
+		{"vm \"a/b\" {\n}\n", ":2: ", "can't be called \"a/b\""},
+		{"vm \"..\" {\n}\n", ":2: ", "can't be called"},
+		{"vm {\n}\n", ":1: ", ""},
+		{"vm \"a\" {\n}\nvm \"a\" {\n}\n", ":3: ", "duplicate title"},
+		{"vm \"a\" {\n cid = 3\n}\nvm \"b\" {\n cid = 3\n}\n", "", "the same cid"},
+		{"vm \"a\" {\n socket = /s\n}\nvm \"b\" {\n socket = /s\n}\n", "",
+		 "the same socket"},
 	};
 	struct gcl_config config;
 	char log[1024];
@@ -175,6 +221,7 @@ static void test_file_errors(void **state)
 		if (!strstr(log, cases[i].line) || !strstr(log, cases[i].what))
 			fail_msg("%s gave %s", cases[i].text, log);
 		assert_int_equal(config.max_sessions, 256);
+		assert_int_equal(config.vm_count, 0);
 	}
 }
 
@@ -219,6 +266,13 @@ static void test_installed_file(void **state)
 		if (rest)
 			rest[-1] = '\n';
 	}
+	for (size_t i = 0; i < gcl_vm_setting_count; i++) {
+		snprintf(line_wanted, sizeof line_wanted, "\n#     %s = %s\n",
+			 gcl_vm_settings[i].name,
+			 *gcl_vm_settings[i].initial ? gcl_vm_settings[i].initial : "\"\"");
+		if (!strstr(text, line_wanted))
+			fail_msg("the file lacks the line%s", line_wanted);
+	}
 	gcl_config_init(&config, true);
 	gcl_config_init(&initial, true);
 	assert_int_equal(read_text(&config, text, log, sizeof log), 0);
@@ -226,20 +280,12 @@ static void test_installed_file(void **state)
 }
 
 /* The page has a paragraph on every setting, with its initial value. */
-static void test_man_page(void **state)
+static void page_check(const char *plain, const struct gcl_setting *settings, size_t count)
 {
-	_cleanup_free_ char *text = slurp("GUESTCLD_MAN");
-	_cleanup_free_ char *plain = calloc(1, strlen(text) + 1);
 	char wanted[256];
-	size_t length = 0;
 
-	(void)state;
-	for (const char *c = text; *c; c++) {
-		if (*c != '\\')
-			plain[length++] = *c;
-	}
-	for (size_t i = 0; i < gcl_setting_count; i++) {
-		const struct gcl_setting *setting = &gcl_settings[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct gcl_setting *setting = &settings[i];
 		bool prefix = strncmp(setting->initial, GUESTCL_LIBEXECDIR, 4) == 0;
 		const char *initial = !*setting->initial || prefix ? "" : setting->initial;
 
@@ -250,13 +296,29 @@ static void test_man_page(void **state)
 	}
 }
 
+static void test_man_page(void **state)
+{
+	_cleanup_free_ char *text = slurp("GUESTCLD_MAN");
+	_cleanup_free_ char *plain = calloc(1, strlen(text) + 1);
+	size_t length = 0;
+
+	(void)state;
+	for (const char *c = text; *c; c++) {
+		if (*c != '\\')
+			plain[length++] = *c;
+	}
+	page_check(plain, gcl_settings, gcl_setting_count);
+	page_check(plain, gcl_vm_settings, gcl_vm_setting_count);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_initial),	       cmocka_unit_test(test_values),
-		cmocka_unit_test(test_long_text),      cmocka_unit_test(test_file),
-		cmocka_unit_test(test_file_errors),    cmocka_unit_test(test_file_missing),
-		cmocka_unit_test(test_installed_file), cmocka_unit_test(test_man_page),
+		cmocka_unit_test(test_initial),	     cmocka_unit_test(test_values),
+		cmocka_unit_test(test_long_text),    cmocka_unit_test(test_file),
+		cmocka_unit_test(test_vms),	     cmocka_unit_test(test_file_errors),
+		cmocka_unit_test(test_file_missing), cmocka_unit_test(test_installed_file),
+		cmocka_unit_test(test_man_page),
 	};
 
 	gcl_log_init("config_test");

@@ -14,12 +14,29 @@ ARROWS = {
     # What the driver says to programs and to the device. It may move into the kernel as it is.
     "virtio-cl/uapi": set(),
     "virtio-cl/driver": {"virtio-cl/uapi"},
-    "virtio-cl/tests": {"virtio-cl", "virtio-cl/base", "virtio-cl/uapi", "proto"},
+    # The back end of vhost-user knows of no device, the device of no process.
+    "virtio-cl/vhost": {"virtio-cl/base"},
+    "virtio-cl/device": {"virtio-cl/vhost", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    "virtio-cl/tests": {
+        "virtio-cl/device",
+        "virtio-cl/vhost",
+        "virtio-cl",
+        "virtio-cl/base",
+        "virtio-cl/uapi",
+        "proto",
+    },
     "guest-lib": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What broker and worker say to each other.
     "host-daemon": set(),
     # The broker never loads an OpenCL driver and never parses what a guest sent.
-    "host-daemon/broker": {"host-daemon", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    "host-daemon/broker": {
+        "host-daemon",
+        "virtio-cl/device",
+        "virtio-cl/vhost",
+        "virtio-cl",
+        "virtio-cl/base",
+        "virtio-cl/uapi",
+    },
     "host-daemon/worker": {"host-daemon", "virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What ties guestcl to libvirt is a program of its own.
     "host-daemon/libvirt": {"virtio-cl/base"},

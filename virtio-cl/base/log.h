@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define GCL_LOG_AREAS(X)                                                                           \
-	X(ring) X(call) X(mem) X(event) X(build) X(session) X(broker) X(worker) X(config)
+	X(ring) X(call) X(mem) X(event) X(build) X(session) X(broker) X(worker) X(config) X(vm)
 
 enum gcl_log_area {
 #define GCL_LOG_AREA_ENUM(name) GCL_LOG_##name,

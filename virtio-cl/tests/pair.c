@@ -149,14 +149,9 @@ static void *serve_thread(void *arg)
 {
 	struct gcl_channel *channel = arg;
 	struct pollfd in = {.fd = gcl_channel_conn(channel), .events = POLLIN};
-	int err;
 
-	do {
-		poll(&in, 1, -1);
-		err = gcl_channel_serve(channel);
-	} while (err == 0);
-	/* Where a worker ends itself. */
-	gcl_channel_kill(channel, err);
+	while (poll(&in, 1, -1) >= 0 && gcl_channel_serve(channel) == 0)
+		;
 	return NULL;
 }
 
