@@ -134,11 +134,12 @@ static void reason_end(char *reason, size_t size, const char *text)
 
 /* Tries all that are there, or all that are not. Return: 0, -errno of the first that failed, or
  * -ENOENT if there was none. */
-static int carriers_try(bool there, struct gcl_channel **out, char *reason, size_t reason_size)
+static int carriers_try(const struct gcl_carrier *table, bool there, struct gcl_channel **out,
+			char *reason, size_t reason_size)
 {
 	int result = 0;
 
-	for (const struct gcl_carrier *it = carriers; it->name; it++) {
+	for (const struct gcl_carrier *it = table; it->name; it++) {
 		char what[256] = "";
 		int err;
 
@@ -157,14 +158,15 @@ static int carriers_try(bool there, struct gcl_channel **out, char *reason, size
 }
 
 /* What is there and doesn't work is what has to be mended; only if nothing is there it is all. */
-static int connect_auto(struct gcl_channel **out, char *reason, size_t reason_size)
+int gcl_connect_auto(const struct gcl_carrier *table, struct gcl_channel **out, char *reason,
+		     size_t reason_size)
 {
 	int err;
 
 	*reason = '\0';
-	err = carriers_try(true, out, reason, reason_size);
+	err = carriers_try(table, true, out, reason, reason_size);
 	if (err && !*reason)
-		err = carriers_try(false, out, reason, reason_size);
+		err = carriers_try(table, false, out, reason, reason_size);
 	if (err)
 		reason_end(reason, reason_size, " (guestcl doctor tells more)");
 	return err;
@@ -179,5 +181,7 @@ int gcl_connect(struct gcl_channel **out, char *reason, size_t reason_size)
 	carrier = gcl_carrier_wanted(&where, &auto_wanted, reason, reason_size);
 	if (carrier)
 		return carrier->connect(where, out, reason, reason_size);
-	return auto_wanted ? connect_auto(out, reason, reason_size) : -EINVAL;
+	if (!auto_wanted)
+		return -EINVAL;
+	return gcl_connect_auto(carriers, out, reason, reason_size);
 }

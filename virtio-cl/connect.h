@@ -41,6 +41,11 @@ const struct gcl_carrier *gcl_carrier_wanted(const char **where, bool *auto_want
 /** gcl_connect_wanted() - false if the environment says that there is to be no host. */
 bool gcl_connect_wanted(void);
 
+/** gcl_connect_auto() - the first of @table that works; gcl_connect() without anything in the
+ * environment. */
+int gcl_connect_auto(const struct gcl_carrier *table, struct gcl_channel **out, char *reason,
+		     size_t reason_size);
+
 /**
  * gcl_connect() - guest side: a channel as the environment asks for.
  * @reason: one line for the user when it fails: what is wrong and what to do

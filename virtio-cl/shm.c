@@ -308,17 +308,20 @@ static int poll_create(const struct gcl_shm_setup *setup)
 
 int gcl_shm_door_set(struct gcl_shm *shm, int door)
 {
-	const int polls[] = {shm->in.poll, shm->out.poll};
-	int err = 0;
+	int err;
 
-	/* One that was rung already rings for its new sleepers at once. */
-	for (unsigned i = 0; i < GCL_ARRAY_SIZE(polls) && !err; i++) {
-		epoll_ctl(polls[i], EPOLL_CTL_DEL, shm->door, NULL);
-		err = watch(polls[i], door, EPOLLIN | EPOLLET);
-	}
+	/* One that was rung already wakes its sleepers at once. */
+	err = watch(shm->in.poll, door, EPOLLIN | EPOLLET);
 	if (err)
 		return err;
-	gcl_cleanup_close(&shm->door);
+	err = watch(shm->out.poll, door, EPOLLIN | EPOLLET);
+	if (err) {
+		epoll_ctl(shm->in.poll, EPOLL_CTL_DEL, door, NULL);
+		return err;
+	}
+	epoll_ctl(shm->in.poll, EPOLL_CTL_DEL, shm->door, NULL);
+	epoll_ctl(shm->out.poll, EPOLL_CTL_DEL, shm->door, NULL);
+	close(shm->door);
 	shm->door = door;
 	return 0;
 }

@@ -186,6 +186,20 @@ static int segments_map(uint8_t *address, const struct gcl_space_memory *memory)
 	return 0;
 }
 
+/* What a window's word becomes with the range at @offset, or 0: a window is filled from its
+ * beginning to its end, by as many messages as that takes. */
+static uint64_t window_more(const struct gcl_space *space, uint64_t offset, uint64_t length)
+{
+	uint64_t word = atomic_load(&space->windows[window_of(offset)]);
+	uint64_t end = (word >> 32) + (word & UINT32_MAX);
+
+	if (!word)
+		return window_word(offset, length);
+	if (end != offset % VIRTIO_CL_WINDOW_SIZE / VIRTIO_CL_PAGE)
+		return 0;
+	return word + length / VIRTIO_CL_PAGE;
+}
+
 int gcl_space_map(struct gcl_space *space, uint64_t offset, uint64_t length,
 		  const struct gcl_space_memory *memory)
 {
@@ -196,8 +210,7 @@ int gcl_space_map(struct gcl_space *space, uint64_t offset, uint64_t length,
 
 	if ((!heap && !window_range(offset, length)) || !memory_valid(memory, length))
 		return -EINVAL;
-	if (heap ? chunks_mapped(space, first, last, false)
-		 : atomic_load(&space->windows[window_of(offset)]) != 0)
+	if (heap ? chunks_mapped(space, first, last, false) : !window_more(space, offset, length))
 		return -EEXIST;
 	err = segments_map(space->base + offset, memory);
 	if (err)
@@ -206,7 +219,7 @@ int gcl_space_map(struct gcl_space *space, uint64_t offset, uint64_t length,
 		chunks_set(space, first, last, true);
 	else
 		atomic_store_explicit(&space->windows[window_of(offset)],
-				      window_word(offset, length), memory_order_release);
+				      window_more(space, offset, length), memory_order_release);
 	return 0;
 }
 

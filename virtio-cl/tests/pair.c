@@ -149,9 +149,14 @@ static void *serve_thread(void *arg)
 {
 	struct gcl_channel *channel = arg;
 	struct pollfd in = {.fd = gcl_channel_conn(channel), .events = POLLIN};
+	int err;
 
-	while (poll(&in, 1, -1) >= 0 && gcl_channel_serve(channel) == 0)
-		;
+	do {
+		poll(&in, 1, -1);
+		err = gcl_channel_serve(channel);
+	} while (err == 0);
+	/* Where a worker ends itself. */
+	gcl_channel_kill(channel, err);
 	return NULL;
 }
 
