@@ -111,13 +111,16 @@ static long ioctl_info(struct vcl_session *session, void __user *argument)
 	struct vcl_device *device = session->device;
 	struct virtio_cl_ioc_info info = {
 		.version = VIRTIO_CL_VERSION,
-		.heap_max = min_t(u64, vcl_heap_limit(), VIRTIO_CL_HEAP_MAX),
+		.heap_max = round_down(vcl_heap_limit(), VIRTIO_CL_CHUNK),
 		.pin_max = vcl_pin_limit(),
 		.carrier = device->carrier,
 		.sessions = READ_ONCE(device->session_count),
 	};
+	int err = vcl_host_wait(session);
 
-	if (READ_ONCE(device->host) == VCL_HOST_PRESENT)
+	if (err == -EINTR)
+		return err;
+	if (!err)
 		info.flags |= VIRTIO_CL_INFO_PRESENT;
 	return copy_to_user(argument, &info, sizeof(info)) ? -EFAULT : 0;
 }

@@ -24,7 +24,7 @@ u64 vcl_heap_limit(void)
 
 	if (!limit)
 		limit = ((u64)totalram_pages() << PAGE_SHIFT) / 4 * 3;
-	return limit;
+	return clamp_t(u64, limit, VIRTIO_CL_CHUNK, VIRTIO_CL_HEAP_MAX);
 }
 
 static int range_check(struct vcl_session *session, const struct virtio_cl_ioc_range *range)
@@ -121,7 +121,7 @@ static unsigned int run_of(struct vcl_session *session, unsigned long first, uns
  * What is populated already is left alone. After an error some of the range may be populated: to
  * try again is safe.
  *
- * Return: 0, -errno; -EDQUOT beyond the file's limit.
+ * Return: 0, -errno; -ENOMEM beyond the file's limit.
  */
 int vcl_heap_populate(struct vcl_session *session, const struct virtio_cl_ioc_range *range)
 {
@@ -139,7 +139,7 @@ int vcl_heap_populate(struct vcl_session *session, const struct virtio_cl_ioc_ra
 		count = run_of(session, at, min(end, at + BATCH), false);
 		if (atomic64_read(&session->heap_bytes) + (u64)count * VIRTIO_CL_CHUNK >
 		    vcl_heap_limit())
-			return -EDQUOT;
+			return -ENOMEM;
 		err = batch_populate(session, at, count);
 		at += count;
 		cond_resched();

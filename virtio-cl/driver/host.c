@@ -40,6 +40,12 @@ static void hello_answered(struct vcl_device *device, struct vcl_request *reques
 		device->host = VCL_HOST_ABSENT;
 		return;
 	}
+	if (other && instance == device->greeted_instance) {
+		/* It has restarted under the queues, which are not to be trusted any more. */
+		device->host = VCL_HOST_ABSENT;
+		vcl_host_news(device, VCL_NEWS_RESET);
+		return;
+	}
 	if (other)
 		device->generation++;
 	device->greeted_instance = instance;
@@ -129,6 +135,8 @@ void vcl_host_beat(struct work_struct *work)
 	}
 	if (device->host == VCL_HOST_PRESENT && !device->pinging && device->quiet >= 2)
 		ping = anybody_waits(device);
+	if (device->host == VCL_HOST_PRESENT)
+		vcl_sessions_retry_locked(device);
 	more = device->running && (device->host == VCL_HOST_GREETING ||
 				   (device->host == VCL_HOST_PRESENT &&
 				    (device->greeting || !list_empty(&device->sessions))));

@@ -127,13 +127,22 @@ static u64 request_fill(struct vcl_request *request, u32 max, struct cursor *at)
 	u64 length = 0;
 
 	while (at->index < at->count) {
+		const struct vcl_pages *pages = at->pages[at->index];
+		__le64 *last = segments ? &out->segments[segments - 1].length : NULL;
+		__le64 last_length = last ? *last : 0;
+		u32 before = segments;
 		unsigned int added;
 
-		segments = vcl_segments_add(out->segments, segments, max, at->pages[at->index],
-					    at->page, &added);
+		segments = vcl_segments_add(out->segments, segments, max, pages, at->page, &added);
+		if (!pages->pinned && added < pages->count) { /* chunks are not divided */
+			segments = before;
+			if (last)
+				*last = last_length;
+			break;
+		}
 		length += (u64)added << PAGE_SHIFT;
 		at->page += added;
-		if (at->page < at->pages[at->index]->count)
+		if (at->page < pages->count)
 			break;
 		at->index++;
 		at->page = 0;

@@ -44,10 +44,10 @@ static u64 pin_total_limit(void)
 static int pin_account(struct vcl_session *session, u64 bytes)
 {
 	if (atomic64_read(&session->pinned_bytes) + bytes > vcl_pin_limit())
-		return -EDQUOT;
+		return -ENOMEM;
 	if (atomic64_add_return(bytes, &pinned_total) > pin_total_limit()) {
 		atomic64_sub(bytes, &pinned_total);
-		return -EDQUOT;
+		return -ENOMEM;
 	}
 	return 0;
 }
@@ -109,7 +109,7 @@ static struct vcl_window *window_find(struct vcl_session *session, unsigned int 
  * vcl_pin() - let the host use some of the program's memory
  * @pin: @pin->offset is set
  *
- * Return: 0, -errno; -EDQUOT beyond a limit, -ENOSPC without a free window, -EFAULT where there is
+ * Return: 0, -errno; -ENOMEM beyond a limit, -ENOSPC without a free window, -EFAULT where there is
  * no memory that can be pinned.
  */
 int vcl_pin(struct vcl_session *session, struct virtio_cl_ioc_pin *pin)

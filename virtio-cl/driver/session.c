@@ -6,6 +6,8 @@
  * does what follows from it. What outlives the device waits in the list of orphans for the host's
  * next life.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/idr.h>
 #include <linux/pid.h>
 #include <linux/poll.h>
@@ -153,13 +155,14 @@ static void session_closed(struct vcl_device *device, struct vcl_request *reques
 {
 	struct vcl_session *session = request->session;
 
-	session->close_sent = request->error != -ECONNRESET;
+	session->close_sent = false;
 	if (!request->error || request->error == -EPIPE)
 		session->state = VCL_CLOSED;
-	else if (session->close_sent)
+	else if (request->error != -ECONNRESET)
 		dev_warn_ratelimited(device->dev, "the host keeps session %u open (error %d)\n",
 				     session->id, -request->error);
-	vcl_session_queue(session);
+	if (session->state == VCL_CLOSED)
+		vcl_session_queue(session);
 }
 
 static void session_send_close(struct vcl_session *session)
@@ -209,6 +212,16 @@ static void session_settle(struct work_struct *work)
 	if (finish)
 		vcl_session_finish(session);
 	vcl_session_put(session);
+}
+
+/* What the host would not close, or could not be asked to, is tried again. */
+void vcl_sessions_retry_locked(struct vcl_device *device)
+{
+	struct vcl_session *session;
+
+	list_for_each_entry(session, &device->sessions, link)
+		if (session->state == VCL_CLOSING && !session->close_sent)
+			vcl_session_queue(session);
 }
 
 /*

@@ -241,6 +241,7 @@ void vcl_session_wake_locked(struct vcl_session *session);
 void vcl_session_end_locked(struct vcl_session *session);
 struct vcl_session *vcl_session_find_locked(struct vcl_device *device, u32 id);
 void vcl_sessions_end(struct vcl_device *device);
+void vcl_sessions_retry_locked(struct vcl_device *device);
 void vcl_sessions_settle(struct vcl_device *device, bool go_on);
 void vcl_sessions_leave(struct vcl_device *device);
 void vcl_sessions_orphan(struct vcl_device *device);
