@@ -72,7 +72,7 @@ def run(title, command, directory, options):
 
 def run_twice(command, options, directory):
     native = run("native", command, directory / "native", options)
-    through = [str(HERE.parent / "with-guestcld")]
+    through = options.guest_wrapper.split() or [str(HERE.parent / "with-guestcld")]
     through += ["--staging"] if options.staging else []
     return native, run("guestcl", through + command, directory / "guestcl", options)
 
@@ -103,6 +103,7 @@ def arguments():
     parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder")
     parser.add_argument("--native-cache", type=pathlib.Path, required=True, metavar="FOLDER")
     parser.add_argument("--staging", action="store_true", help="daemon without resident buffers")
+    parser.add_argument("--guest-wrapper", default="", metavar="CMD", help="not with-guestcld")
     parser.add_argument("--native-only", action="store_true", help="print the native run")
     parser.add_argument("--timeout", type=float, default=300, help="of each run, in seconds")
     parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")

@@ -3,10 +3,12 @@
 the tests in VMs."""
 
 import argparse
+import contextlib
 import importlib.machinery
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 
 import machine
@@ -30,13 +32,21 @@ class HostError(Exception):
     pass
 
 
+def alive(pid):
+    """A zombie holds nothing any more, so it counts as gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Host:
     """One guestcld with a socket for each of the VMs named."""
 
     def __init__(self, build, vms, settings=(), daemon_build=None):
         options = argparse.Namespace(
             build=pathlib.Path(build), daemon_build=daemon_build, config=None,
-            set=list(settings), staging=False, may_die=False,
+            set=["socket-group=", *settings], staging=False, may_die=False,
         )  # fmt: skip
         self.daemon = with_guestcld.Daemon(options)
         self.vm_dir = self.daemon.directory / "vm"
@@ -83,20 +93,44 @@ class Host:
         self.daemon.start()
 
     def descriptors(self):
-        return sorted(os.listdir(f"/proc/{self.pid}/fd"), key=int)
+        """What the daemon has open, as /proc names it, without numbers that change."""
+        found = []
+        for entry in pathlib.Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(re.sub(r"\d+", "N", os.readlink(entry)))
+        return sorted(found)
+
+    def memories(self):
+        """Those of VMs that it has."""
+        return [name for name in self.descriptors() if name.startswith("/memfd:")]
+
+    def workers_left(self):
+        """Workers of dead daemons, which have become our own children."""
+        return [pid for pid, _ in with_guestcld.orphaned_programs()]
+
+    def served(self):
+        """Sessions of the log so far: number, who, and the worker's pid."""
+        pattern = r"session (\d+): (.*): served by worker (\d+)"
+        return [(int(one), who, int(pid)) for one, who, pid in re.findall(pattern, self.log_text())]
+
+    def sessions(self, who=""):
+        """Those that still have a worker, of a VM where its name is given."""
+        return [one for one in self.served() if who in one[1] and alive(one[2])]
+
+    def settled(self):
+        """Whether each worker that serves nobody is prepared, and how many there are is enough."""
+        text = self.log_text()
+        prepared = {int(pid) for pid in re.findall(r"worker (\d+) for .* prepared", text)}
+        served = {pid for _, _, pid in self.served()}
+        return all(pid in prepared for pid in self.workers() if pid not in served)
 
     def workers(self):
-        """Pids of the daemon's children and of what was left of dead daemons."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                fields = (entry / "stat").read_text() if entry.name.isdigit() else ""
-            except OSError:
-                continue
-            if fields and int(fields.rsplit(")", 1)[1].split()[1]) in (self.pid, os.getpid()):
-                if fields.split("(", 1)[1].startswith("guestcl-worker"):
-                    found.append(int(entry.name))
-        return found
+        """Pids of the daemon's children."""
+        try:
+            listed = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        except OSError:
+            return []
+        return [int(pid) for pid in listed.split() if alive(int(pid))]
 
     def __enter__(self):
         return self.start()

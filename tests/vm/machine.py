@@ -379,6 +379,13 @@ class Machine:
         """Runs a script in the guest and returns what it prints; it must succeed."""
         return self.run(["/bin/sh", "-c", script], check=True, **options).stdout
 
+    def put(self, path, folder="/usr/local/bin"):
+        """Copies a program of the host's into the guest; returns where it is there."""
+        there = f"{folder}/{pathlib.Path(path).name}"
+        self.run(["install", "-m", "755", "/dev/stdin", there],
+                 stdin=pathlib.Path(path).read_bytes(), check=True)  # fmt: skip
+        return there
+
     # Texts for those who look for a fault.
 
     def console_text(self):

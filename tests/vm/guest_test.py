@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Programs in a guest do what they do on the host: guest_test.py BUILD [--carrier ...] [TEST...]."""
+
+import subprocess
+import sys
+import unittest
+
+import case
+import machine
+
+TESTS = machine.TOP / "tests"
+# Those that differ most between channels: memory of every kind, waiting, many threads, fork.
+BEHAVIOUR = ["event", "map", "transfer", "buffer", "fork", "image", "late", "mixed", "queue",
+             "threads"]  # fmt: skip
+BEHAVIOUR_SHORT = 3  # of these
+DISK_SIZE = 32 << 20
+
+
+OPTIONS = case.arguments()
+
+
+class Guest(case.VmCase):
+    """One guest, and all of these in it."""
+
+    options = OPTIONS
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.disk = cls.shared / "disk"
+        cls.disk.write_bytes(bytes(DISK_SIZE))
+        devices = ["-drive", f"if=none,id=real,format=raw,discard=unmap,file={cls.disk}"]
+        devices += ["-device", "virtio-blk-pci,drive=real,serial=real-disk,num-queues=2,"
+                    "logical_block_size=4096,physical_block_size=4096"]  # fmt: skip
+        cls.one = cls.vm(devices=devices, memory="3G", first=cls.first_module())
+
+    @classmethod
+    def first_module(cls):
+        """With one carrier our module is there before virtio_blk, with the other one after it."""
+        return "virtio_cl" if cls.options.carrier == "generic" else ""
+
+    def check(self, command, timeout=300):
+        """Runs a test of the host's that runs programs here and, by in-vm, in the guest."""
+        done = case.in_vm(self.one, self.shared, command, timeout)
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
+        return done.stdout
+
+    def check_program(self, name, *words):
+        cache = self.options.build / "tests" / "native-cache" / f"vm-{name}"
+        self.check(
+            [sys.executable, TESTS / "programs" / f"{name}.py", "--build", self.options.build,
+             "--native-cache", cache, "--guest-wrapper", case.IN_VM, *words]
+        )  # fmt: skip
+
+    def test_device(self):
+        """Who may use it: its group, and root."""
+        text = self.one.shell("stat -c '%A %U %G' /dev/virtio-cl")
+        self.assertEqual(text, "crw-rw---- root render\n")
+        render = int(self.one.shell("getent group render | cut -d: -f3"))
+        for group, good in ((65534, False), (render, True)):
+            done = self.one.run(["clinfo", "--list"], uid=65534, gid=group)
+            self.assertEqual("guestcl" in done.stdout, good, done)
+            if not good:
+                self.assertIn("render", done.stderr)
+
+    def test_disk(self):
+        """A real disk is virtio_blk's, with all its features, and not changed by our module."""
+        script = """
+            disk=$(grep -l real-disk /sys/block/vd*/serial); disk=${disk%/serial}
+            basename $(readlink $disk/device/driver)
+            cat $disk/queue/logical_block_size; ls $disk/mq | wc -l; cat $disk/size
+            test $(cat $disk/queue/discard_max_bytes) -gt 0 && echo discard
+            dev=/dev/${disk##*/}
+            head -c 4194304 /dev/urandom >/tmp/data
+            dd if=/tmp/data of=$dev bs=64k oflag=direct 2>&1 | grep -v copied | grep -v records
+            dd if=$dev bs=64k count=64 iflag=direct 2>/dev/null | cmp - /tmp/data && echo same
+            basename -a /sys/bus/virtio/drivers/virtio_cl/virtio* | wc -l
+        """
+        lines = self.one.shell(script).split()
+        self.assertEqual(
+            lines, ["virtio_blk", "4096", "2", str(DISK_SIZE // 512), "discard", "same", "1"]
+        )
+        self.assertTrue(any(self.disk.read_bytes()[: 1 << 20]))
+
+    def test_driver(self):
+        program = self.options.build / "tests" / "vm" / "driver-test"
+        if not program.exists():
+            self.skipTest("NO driver-test")
+        done = self.one.run([program], timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_clinfo(self):
+        self.check_program("clinfo")
+        done = self.one.run(["clinfo"], env={"GUESTCL_CHANNEL": "virtio"})
+        through = [TESTS / "with-guestcld", "--build", self.options.build, "clinfo"]
+        local = subprocess.run(through, capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.splitlines(), local.stdout.splitlines())
+
+    def test_picture(self):
+        self.check_program("picture", self.options.build / "examples" / "picture")
+
+    def test_printed(self):
+        self.check_program("printed", "/usr/bin/python3", TESTS / "programs" / "pyopencl_program.py")
+        self.check_program("printed", self.options.build / "examples" / "vector-add")
+
+    @unittest.skipIf(OPTIONS.short, "with the other carrier")
+    def test_hashcat(self):
+        self.check_program("hashcat", "md5")
+
+    @unittest.skipIf(OPTIONS.short, "with the other carrier")
+    def test_clpeak(self):
+        self.check_program("clpeak")
+
+    def behaviour(self, noun):
+        folder = self.options.build / "tests"
+        cache = f"POCL_CACHE_DIR={folder}/native-cache/vm-{noun}"
+        self.check(
+            [TESTS / "behaviour" / "compare", "--timeout", "200", "--native-env", cache,
+             "--differences", machine.HERE / "differences.txt", "--guest-wrapper", case.IN_VM, folder / "behaviour" / f"behaviour-{noun}"]
+        )  # fmt: skip
+
+    def test_zz_channel(self):
+        """All of it came over the channel that was meant, and the kernel has nothing to say."""
+        self.expect_log(r"VM one,.*served by worker")
+        for word in ("BUG", "WARNING", "Oops", "Call Trace"):
+            self.assertNotIn(word, self.one.shell("dmesg"))
+
+
+def add_behaviour():
+    for noun in BEHAVIOUR[: BEHAVIOUR_SHORT if OPTIONS.short else None]:
+        setattr(Guest, f"test_behaviour_{noun}", lambda self, noun=noun: self.behaviour(noun))
+
+
+add_behaviour()
+
+if __name__ == "__main__":
+    case.main()
