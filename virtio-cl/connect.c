@@ -4,6 +4,7 @@
 #include "connect.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "local.h"
+#include "stream.h"
 #include "virtio.h"
 
 static const char *path_or(const char *where, const char *otherwise)
@@ -39,10 +41,71 @@ static int local_connect(const char *where, struct gcl_channel **out, char *reas
 	return gcl_local_connect(path_or(where, GCL_DEFAULT_SOCKET), out, reason, size);
 }
 
+static bool vsock_there(const char *where)
+{
+	(void)where;
+	return gcl_vsock_in_vm();
+}
+
+/* Return: whether the whole of @text up to @end is a number, which is set. */
+static bool number_parse(const char *text, const char *end, unsigned *number)
+{
+	unsigned long value;
+	char *parsed;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoul(text, &parsed, 10);
+	if (errno || parsed != end || value > UINT_MAX)
+		return false;
+	*number = (unsigned)value;
+	return true;
+}
+
+/* "", "CID" or "CID:PORT" */
+static bool vsock_parse(const char *where, unsigned *cid, unsigned *port)
+{
+	const char *colon = where + strcspn(where, ":");
+
+	*cid = GCL_VSOCK_HOST;
+	*port = GCL_VSOCK_PORT;
+	if (!*where)
+		return true;
+	if (!number_parse(where, colon, cid))
+		return false;
+	return !*colon || number_parse(colon + 1, where + strlen(where), port);
+}
+
+static int vsock_connect(const char *where, struct gcl_channel **out, char *reason, size_t size)
+{
+	unsigned cid, port;
+
+	if (!vsock_parse(where, &cid, &port)) {
+		snprintf(reason, size,
+			 "GUESTCL_CHANNEL is vsock:%s: set it to vsock, vsock:CID or "
+			 "vsock:CID:PORT, with numbers",
+			 where);
+		return -EINVAL;
+	}
+	return gcl_vsock_connect(cid, port, out, reason, size);
+}
+
+static int stream_connect(const char *where, struct gcl_channel **out, char *reason, size_t size)
+{
+	if (!*where) {
+		snprintf(reason, size, "GUESTCL_CHANNEL is stream: set it to stream:PATH");
+		return -EINVAL;
+	}
+	return gcl_stream_connect(where, out, reason, size);
+}
+
 /* In the order in which they are tried. */
 static const struct gcl_carrier carriers[] = {
 	{"virtio", virtio_there, virtio_connect},
+	{"vsock", vsock_there, vsock_connect},
 	{"local", local_there, local_connect},
+	{"stream", NULL, stream_connect},
 	{0},
 };
 
@@ -132,10 +195,13 @@ static void reason_end(char *reason, size_t size, const char *text)
 		memcpy(reason + used, text, strlen(text) + 1);
 }
 
-/* Tries all that are there, or all that are not. Return: 0, -errno of the first that failed, or
- * -ENOENT if there was none. */
+/*
+ * Tries all that are there, or all that are not. Return: 0, -errno of the first that failed, or
+ * -ENOENT if there was none. What turns out not to be there is only worth a word when all fail:
+ * @absent gets it.
+ */
 static int carriers_try(const struct gcl_carrier *table, bool there, struct gcl_channel **out,
-			char *reason, size_t reason_size)
+			char *reason, char *absent, size_t reason_size)
 {
 	int result = 0;
 
@@ -143,13 +209,17 @@ static int carriers_try(const struct gcl_carrier *table, bool there, struct gcl_
 		char what[256] = "";
 		int err;
 
-		if (it->there("") != there)
+		if (!it->there || it->there("") != there)
 			continue;
 		err = it->connect("", out, what, sizeof what);
 		if (!err) {
 			if (*reason)
 				gcl_log_warn(session, "using %s, since: %s", it->name, reason);
 			return 0;
+		}
+		if (err == -ENOENT && there) {
+			reason_add(absent, reason_size, it->name, what);
+			continue;
 		}
 		reason_add(reason, reason_size, it->name, what);
 		result = result ? result : err;
@@ -161,12 +231,16 @@ static int carriers_try(const struct gcl_carrier *table, bool there, struct gcl_
 int gcl_connect_auto(const struct gcl_carrier *table, struct gcl_channel **out, char *reason,
 		     size_t reason_size)
 {
+	char absent[GCL_CONNECT_REASON_MAX] = "";
 	int err;
 
+	reason_size = GCL_MIN(reason_size, sizeof absent);
 	*reason = '\0';
-	err = carriers_try(table, true, out, reason, reason_size);
-	if (err && !*reason)
-		err = carriers_try(table, false, out, reason, reason_size);
+	err = carriers_try(table, true, out, reason, absent, reason_size);
+	if (err && !*reason) {
+		memcpy(reason, absent, strlen(absent) + 1);
+		err = carriers_try(table, false, out, reason, absent, reason_size);
+	}
 	if (err)
 		reason_end(reason, reason_size, " (guestcl doctor tells more)");
 	return err;

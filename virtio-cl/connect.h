@@ -2,9 +2,9 @@
  * How a guest program finds its host: which channel, and what the user is told when there is none.
  *
  * GUESTCL_CHANNEL says which: "virtio", "virtio:PATH", "vsock", "vsock:CID", "vsock:CID:PORT",
- * "local", "local:PATH", "none", or "auto", which is what it is when it isn't set: the first of
- * virtio, vsock and local that is there. GUESTCL_SOCKET, a path or "none", stands for local at that
- * path, unless GUESTCL_CHANNEL says another.
+ * "stream:PATH", "local", "local:PATH", "none", or "auto", which is what it is when it isn't set:
+ * the first of virtio, vsock and local that is there. GUESTCL_SOCKET, a path or "none", stands for
+ * local at that path, unless GUESTCL_CHANNEL says another.
  */
 #ifndef GCL_CONNECT_H
 #define GCL_CONNECT_H
@@ -21,11 +21,11 @@ struct gcl_carrier {
 	const char *name; /* in GUESTCL_CHANNEL */
 
 	/* Is it there, so that "auto" should try it? Quick, and without a trace. @where as below.
-	 */
+	 * NULL: only for those who ask for it. */
 	bool (*there)(const char *where);
 
-	/* @where: what GUESTCL_CHANNEL says behind the colon, "" for nothing. As
-	 * gcl_local_connect() otherwise. */
+	/* @where: what GUESTCL_CHANNEL says behind the colon, "" for nothing. -ENOENT: it isn't
+	 * there after all. As gcl_local_connect() otherwise. */
 	int (*connect)(const char *where, struct gcl_channel **out, char *reason,
 		       size_t reason_size);
 };

@@ -16,6 +16,7 @@
 
 /* Where the host listens for guests that come by vsock: "CL" in hexadecimal, near enough. */
 #define GCL_VSOCK_PORT 17228u
+#define GCL_VSOCK_HOST 2u /* the CID of every VM's host */
 
 /**
  * gcl_stream_connect() - guest side: connect to a stream listener's Unix socket, greet, and wait
@@ -27,10 +28,13 @@
 int gcl_stream_connect(const char *path, struct gcl_channel **out, char *reason,
 		       size_t reason_size);
 
-/** gcl_vsock_connect() - the same over AF_VSOCK; the host of a VM is CID 2. @timeout_ms: for the
- * connection; the answer takes as long as it does elsewhere. */
-int gcl_vsock_connect(unsigned cid, unsigned port, int timeout_ms, struct gcl_channel **out,
-		      char *reason, size_t reason_size);
+/** gcl_vsock_connect() - the same over AF_VSOCK. -ENOENT when there is no vsock, or nobody listens.
+ */
+int gcl_vsock_connect(unsigned cid, unsigned port, struct gcl_channel **out, char *reason,
+		      size_t reason_size);
+
+/** gcl_vsock_in_vm() - is this a VM with a vsock device? */
+bool gcl_vsock_in_vm(void);
 
 /** gcl_stream_accept() - worker: check again, make the heap; takes the socket over on success. The
  * guest waits for gcl_hello_answer(gcl_channel_conn(channel), ...) then. Return: 0 or -errno; the

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* After the socket's own types, which it needs. */
@@ -17,11 +18,15 @@
 #include "base/cleanup.h"
 #include "stream-channel.h"
 
+/* The host is near: it answers soon or not at all. */
+#define CONNECT_TIMEOUT_MS 3000
+
 static void vsock_reason(unsigned cid, unsigned port, int err, char *reason, size_t size)
 {
 	switch (err) {
 	case -EAFNOSUPPORT:
 	case -ENODEV:
+	case -ENETUNREACH:
 		snprintf(reason, size,
 			 "no vsock here: give the VM a vsock device, and load the module "
 			 "vmw_vsock_virtio_transport");
@@ -44,6 +49,13 @@ static void vsock_reason(unsigned cid, unsigned port, int err, char *reason, siz
 			 strerror(-err));
 		break;
 	}
+}
+
+/* Is that what it looks like where no host offers guestcl by vsock? */
+static bool absent(int err)
+{
+	return err == -EAFNOSUPPORT || err == -ENODEV || err == -ECONNRESET ||
+	       err == -ECONNREFUSED || err == -ENETUNREACH;
 }
 
 /* Waits for a connection that is being made. Return: 0 or -errno. */
@@ -87,16 +99,26 @@ static int vsock_open(unsigned cid, unsigned port, int timeout_ms)
 	return steal_fd(&fd);
 }
 
-int gcl_vsock_connect(unsigned cid, unsigned port, int timeout_ms, struct gcl_channel **out,
-		      char *reason, size_t reason_size)
+int gcl_vsock_connect(unsigned cid, unsigned port, struct gcl_channel **out, char *reason,
+		      size_t reason_size)
 {
 	char where[64];
-	int conn = vsock_open(cid, port, timeout_ms);
+	int conn = vsock_open(cid, port, CONNECT_TIMEOUT_MS);
 
 	if (conn < 0) {
 		vsock_reason(cid, port, conn, reason, reason_size);
-		return conn;
+		return absent(conn) ? -ENOENT : conn;
 	}
 	snprintf(where, sizeof where, "vsock %u:%u", cid, port);
 	return gcl_stream_greet(conn, where, GCL_HELLO_TIMEOUT_MS, out, reason, reason_size);
+}
+
+bool gcl_vsock_in_vm(void)
+{
+	_cleanup_close_ int fd = gcl_shm_fd(open("/dev/vsock", O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	unsigned cid = 0;
+
+	/* A host has CID 2, and where there is no device it is VMADDR_CID_ANY. */
+	return fd >= 0 && ioctl(fd, IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) == 0 &&
+	       cid > GCL_VSOCK_HOST && cid != VMADDR_CID_ANY;
 }

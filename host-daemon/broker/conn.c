@@ -95,6 +95,18 @@ static void who_complete(struct gcl_guest *guest)
 		 (int)sizeof hello->program, hello->program);
 }
 
+/* A user's guest brings shared memory or, where it can't, nothing: then all goes over the socket.
+ */
+static void kind_tell(struct gcl_greeting *greeting)
+{
+	bool bare = true;
+
+	for (unsigned i = 0; i < GCL_HELLO_FDS; i++)
+		bare &= greeting->fds[i] < 0;
+	if (greeting->kind == GCL_GREETING_LOCAL && bare)
+		greeting->kind = GCL_GREETING_STREAM;
+}
+
 static void greeting_read(struct conn *conn)
 {
 	struct gcl_guest *guest = &conn->guest;
@@ -113,6 +125,8 @@ static void greeting_read(struct conn *conn)
 				 "sessions, or raise its limit (LimitNOFILE= in guestcld.service)");
 		return;
 	}
+	if (err > 0)
+		kind_tell(&guest->greeting);
 	if (err > 0)
 		err = gcl_greeting_check(&guest->greeting, reason, sizeof reason);
 	if (err == -EPROTONOSUPPORT) {

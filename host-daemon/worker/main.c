@@ -15,6 +15,7 @@
 #include "connect.h"
 #include "handover.h"
 #include "local.h"
+#include "stream.h"
 #include "virtio.h"
 #include "worker.h"
 
@@ -120,6 +121,8 @@ static int guest_accept(struct gcl_greeting *greeting, struct gcl_channel **chan
 		return gcl_local_accept(greeting, channel);
 	case GCL_GREETING_VIRTIO:
 		return gcl_virtio_accept(greeting, channel);
+	case GCL_GREETING_STREAM:
+		return gcl_stream_accept(greeting, channel);
 	default:
 		gcl_log_error(session, "no channel of kind %d", greeting->kind);
 		return -EPROTONOSUPPORT;
@@ -152,6 +155,9 @@ static int guest_take(struct gcl_worker *worker, int socket)
 			     "the worker can't map this session's memory");
 		return n;
 	}
+	/* The snapshot was made before it was known who comes. */
+	worker->resident &= gcl_channel_shared(worker->channel);
+	worker->welcome->resident_buffers = worker->resident;
 	conn = gcl_channel_conn(worker->channel);
 	n = gcl_watch_start(worker, conn, socket);
 	if (n) {

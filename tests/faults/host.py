@@ -17,6 +17,9 @@ import time
 BUILD = pathlib.Path(os.environ.get("GUESTCL_BUILD", "build")).resolve()
 PROGRAMS = BUILD / "tests" / "faults"
 
+# How guests reach the daemon: by shared memory or, if it says so, by a stream.
+STREAM = os.environ.get("GUESTCL_TEST_CHANNEL") == "stream"
+
 # For what has no limit of its own; generous, since machines may be slow.
 PATIENCE = 60
 
@@ -140,7 +143,7 @@ class Host:
 
         def settled():
             text = self.text()
-            prepared = re.findall(r"worker (\d+) for uid \d+ prepared", text)
+            prepared = re.findall(r"worker (\d+) for \S+ prepared", text)
             served = re.findall(r"served by worker (\d+)", text)
             found[:] = [int(pid) for pid in prepared if pid not in served and alive(pid)]
             return len(found) == 1
@@ -177,6 +180,7 @@ class Guest:
                 **os.environ,
                 "OCL_ICD_VENDORS": paths()["vendors"],
                 "GUESTCL_SOCKET": str(host.socket),
+                **({"GUESTCL_CHANNEL": f"stream:{host.socket}"} if STREAM else {}),
                 **(environment or {}),
             },
             stdin=subprocess.PIPE,
