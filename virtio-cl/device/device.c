@@ -208,6 +208,7 @@ static void on_config(struct gcl_backend *backend, uint32_t offset, void *bytes,
 	struct virtio_cl_config config = {
 		.magic = htole32(VIRTIO_CL_MAGIC),
 		.version = htole32(VIRTIO_CL_VERSION),
+		.shell_blk_size = htole32(VIRTIO_CL_SHELL_BLK_SIZE),
 		.max_sessions = htole32(device->sessions_max),
 		.max_segments = htole32(VIRTIO_CL_SEGMENTS_MAX),
 		.num_queues = htole16((uint16_t)backend->queues_seen),

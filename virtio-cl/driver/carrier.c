@@ -4,7 +4,7 @@
  * like it.
  *
  * Whatever loads first, the other driver must find what it needs. virtio_blk declines the shell
- * (its block size is 0), but leaves it half set up: we reset it and negotiate anew. A disk that we
+ * (its block size is none), but leaves it half set up: we reset it and negotiate anew. A disk that we
  * looked at first is as if nobody had: the core calls a device failed whose driver declines it, and
  * there are devices that take that for the end, so it is reset before the next driver has its turn.
  */
@@ -36,7 +36,7 @@ static bool is_shell(struct virtio_device *vdev)
 	virtio_cread_le(vdev, struct virtio_cl_config, zero, &zero);
 	virtio_cread_le(vdev, struct virtio_cl_config, magic, &magic);
 	virtio_cread_le(vdev, struct virtio_cl_config, shell_blk_size, &blk_size);
-	return !zero && magic == VIRTIO_CL_MAGIC && !blk_size;
+	return !zero && magic == VIRTIO_CL_MAGIC && blk_size <= VIRTIO_CL_SHELL_BLK_SIZE_MAX;
 }
 
 static bool is_own(struct virtio_device *vdev)

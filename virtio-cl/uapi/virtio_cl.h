@@ -15,7 +15,12 @@
 
 #define VIRTIO_CL_ID	    38 /* device id with the generic carrier */
 #define VIRTIO_CL_ID_SHELL  2  /* with the block shell: a block device that no disk can be */
-#define VIRTIO_CL_SHELL_BIT 6  /* VIRTIO_BLK_F_BLK_SIZE, offered by the shell with blk_size 0 */
+#define VIRTIO_CL_SHELL_BIT 6  /* VIRTIO_BLK_F_BLK_SIZE, offered by the shell */
+
+/* The shell's block size. No disk has one below 512, and every Linux declines 1: it took 0 for a
+ * default from 6.9 on. */
+#define VIRTIO_CL_SHELL_BLK_SIZE     1u
+#define VIRTIO_CL_SHELL_BLK_SIZE_MAX 511u
 
 #define VIRTIO_CL_MAGIC	  0x314c4356u /* "VCL1" */
 #define VIRTIO_CL_VERSION 1u
@@ -30,7 +35,7 @@ struct virtio_cl_config {
 	__le32 magic;
 	__le32 version;
 	__le32 reserved;
-	__le32 shell_blk_size; /* 0 */
+	__le32 shell_blk_size; /* VIRTIO_CL_SHELL_BLK_SIZE */
 	__le32 max_sessions;   /* open at one time */
 	__le32 max_segments;   /* in one request */
 	__u8 shell_wce;
