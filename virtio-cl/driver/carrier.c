@@ -4,9 +4,10 @@
  * like it.
  *
  * Whatever loads first, the other driver must find what it needs. virtio_blk declines the shell
- * (its block size is none), but leaves it half set up: we reset it and negotiate anew. A disk that we
- * looked at first is as if nobody had: the core calls a device failed whose driver declines it, and
- * there are devices that take that for the end, so it is reset before the next driver has its turn.
+ * (its block size is none), but leaves it half set up: we reset it and negotiate anew. A disk that
+ * we looked at first is as if nobody had: the core calls a device failed whose driver declines it,
+ * and there are devices that take that for the end, so it is reset before the next driver has its
+ * turn.
  */
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
