@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "vm.h"
+#include "vsock.h"
 
 /* How long workers may take to go when the broker stops; then they are killed. */
 #define STOP_SECONDS 2.
@@ -68,6 +69,7 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 		     gcl_workers_sessions(&broker->workers, NULL));
 	gcl_notify("STOPPING=1");
 	gcl_listener_close(&broker->listener);
+	gcl_vsock_close(&broker->vsock);
 	gcl_conns_refuse(broker, "guestcld is stopping");
 	gcl_vms_stop(broker);
 	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
@@ -91,6 +93,12 @@ static void broker_reload(struct gcl_broker *broker)
 	memcpy(config.socket, broker->config.socket, sizeof config.socket);
 	memcpy(config.socket_group, broker->config.socket_group, sizeof config.socket_group);
 	config.socket_mode = broker->config.socket_mode;
+	if (config.vsock != broker->config.vsock ||
+	    config.vsock_port != broker->config.vsock_port) {
+		gcl_vsock_close(&broker->vsock);
+		broker->config = config;
+		gcl_vsock_open(&broker->vsock, broker);
+	}
 	broker->config = config;
 	gcl_log_level_set((enum gcl_log_level)config.log_level);
 	files_limit_raise(&config);
@@ -162,6 +170,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	if (err < 0)
 		return err;
 	gcl_vms_configure(&broker);
+	gcl_vsock_open(&broker.vsock, &broker);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else

@@ -83,6 +83,19 @@ void gcl_listener_close(struct gcl_listener *listener);
 void gcl_listener_hold(struct gcl_listener *listener);
 void gcl_listener_resume(struct gcl_listener *listener);
 
+/* ------------------------------------------------------------ vsock (vsock.h) */
+
+struct gcl_vm;
+
+/* A socket for guests that come by vsock: of one VM, or of all. */
+struct gcl_vsock {
+	struct gcl_broker *broker; /* NULL: it isn't open */
+	struct gcl_vm *vm;	   /* NULL: the peer's CID tells */
+	struct gcl_socket socket;  /* AF_VSOCK has no path */
+	struct ev_io readable;
+	struct ev_timer pause;
+};
+
 /* ------------------------------------------------------------ guests (guest.c) */
 
 struct gcl_guest;
@@ -160,6 +173,9 @@ void gcl_conn_accept(struct gcl_broker *broker, int socket);
  * is for the log ("VM web1"). */
 void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
 			const struct gcl_owner *owner, const char *who, unsigned sessions_max);
+
+/** gcl_conns_end() - refuse those of @owner that have not greeted yet, and those that wait. */
+void gcl_conns_end(struct gcl_broker *broker, const struct gcl_owner *owner, const char *reason);
 
 /** gcl_conns_refuse() - refuse all that have not greeted yet. */
 void gcl_conns_refuse(struct gcl_broker *broker, const char *reason);
@@ -296,6 +312,9 @@ void gcl_workers_prepare(struct gcl_workers *workers, ev_tstamp delay);
 /** gcl_workers_end() - tell all workers to go, sessions too. */
 void gcl_workers_end(struct gcl_workers *workers);
 
+/** gcl_workers_end_of() - tell the sessions of @owner to go. */
+void gcl_workers_end_of(struct gcl_workers *workers, const struct gcl_owner *owner);
+
 /** gcl_workers_kill() - SIGKILL for all that are left. */
 void gcl_workers_kill(struct gcl_workers *workers);
 
@@ -312,6 +331,7 @@ struct gcl_broker {
 	struct gcl_guests guests;
 	struct gcl_workers workers;
 	struct gcl_list vms; /* struct gcl_vm */
+	struct gcl_vsock vsock;
 	struct ev_signal signals[3];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

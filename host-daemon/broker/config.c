@@ -19,6 +19,7 @@
 #include "local.h"
 
 static const char *const resident_choices[] = {"auto", "never", NULL};
+static const char *const vsock_choices[] = {"auto", "always", "never", NULL};
 static const char *const level_choices[] = {
 	[GCL_LOG_ERROR] = "error", [GCL_LOG_WARN] = "warning", [GCL_LOG_INFO] = "info",
 	[GCL_LOG_DEBUG] = "debug", [GCL_LOG_DEBUG + 1] = NULL,
@@ -91,6 +92,11 @@ const struct gcl_setting gcl_settings[] = {
 	 .initial = "0660",
 	 .initial_user = "0600",
 	 .help = "permissions of the sockets of VMs: which VMMs may connect"},
+	CHOICE("vsock", vsock, vsock_choices, "auto",
+	       "whether guests may come by vsock through the host's kernel; auto: where it has "
+	       "vhost-vsock"),
+	NUMBER("vsock-port", COUNT, vsock_port, 1, UINT32_MAX - 1, "17228",
+	       "port of vsock that they come to"),
 	TEXT("vm-socket-group", vm_socket_group, 0, "kvm", "",
 	     "group of the sockets of VMs; empty: the daemon's own"),
 };

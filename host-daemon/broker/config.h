@@ -21,6 +21,9 @@
 /* VMs that the configuration file may name. */
 #define GCL_CONFIG_VMS_MAX 256u
 
+/* The setting vsock. */
+enum { GCL_VSOCK_AUTO, GCL_VSOCK_ALWAYS, GCL_VSOCK_NEVER };
+
 /* A section vm "NAME" { ... }, or a VM that came at run time. */
 struct gcl_vm_config {
 	char id[GCL_VM_ID_MAX + 1]; /* its sockets' name in vm-dir, and that of its kernel cache */
@@ -50,6 +53,8 @@ struct gcl_config {
 	unsigned worker_open_files;
 	unsigned log_level; /* enum gcl_log_level */
 	char vm_dir[sizeof((struct sockaddr_un *)0)->sun_path - GCL_VM_ID_MAX - 16];
+	unsigned vsock; /* GCL_VSOCK_AUTO..., the setting's choices */
+	unsigned vsock_port;
 	unsigned vm_socket_mode;
 	char vm_socket_group[64];
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];

@@ -262,6 +262,22 @@ void gcl_conns_init(struct gcl_conns *conns)
 	conns->count = 0;
 }
 
+void gcl_conns_end(struct gcl_broker *broker, const struct gcl_owner *owner, const char *reason)
+{
+	gcl_list_for_each_safe (it, next, &broker->conns.greeting) {
+		struct gcl_guest *guest = &gcl_container_of(it, struct conn, link)->guest;
+
+		if (gcl_owner_same(&guest->owner, owner))
+			gcl_guest_refuse(guest, GCL_HELLO_BUSY, "%s", reason);
+	}
+	gcl_list_for_each_safe (it, next, &broker->guests.waiting) {
+		struct gcl_guest *guest = gcl_container_of(it, struct gcl_guest, link);
+
+		if (guest->ops == &conn_ops && gcl_owner_same(&guest->owner, owner))
+			gcl_guest_refuse(guest, GCL_HELLO_BUSY, "%s", reason);
+	}
+}
+
 void gcl_conns_refuse(struct gcl_broker *broker, const char *reason)
 {
 	gcl_list_for_each_safe (it, next, &broker->conns.greeting)

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "vsock.h"
 
 /* Messages of a VMM before other events get their turn. */
 #define BATCH 64
@@ -230,6 +231,11 @@ int gcl_vm_create(struct gcl_broker *broker, const struct gcl_vm_config *config,
 	err = socket_open(vm);
 	if (err < 0)
 		return err;
+	err = gcl_vsock_open_vm(&vm->vsock, vm);
+	if (err < 0) {
+		gcl_socket_close(&vm->socket);
+		return err;
+	}
 	gcl_device_init(&vm->device, &gcl_vm_device_ops, vm->config.name, config->max_sessions);
 	watchers_init(vm);
 	gcl_list_init(&vm->link);
@@ -244,6 +250,9 @@ void gcl_vm_remove(struct gcl_vm *vm)
 	vm->removed = true;
 	ev_io_stop(vm->broker->loop, &vm->connectable);
 	gcl_socket_close(&vm->socket);
+	gcl_vsock_close(&vm->vsock);
+	gcl_conns_end(vm->broker, &vm->owner, "this VM is no longer served");
+	gcl_workers_end_of(&vm->broker->workers, &vm->owner);
 	gcl_vm_disconnect(vm);
 	gcl_vm_settle(vm);
 }
@@ -252,6 +261,7 @@ void gcl_vm_destroy(struct gcl_vm *vm)
 {
 	ev_io_stop(vm->broker->loop, &vm->connectable);
 	gcl_socket_close(&vm->socket);
+	gcl_vsock_close(&vm->vsock);
 	gcl_vm_disconnect(vm);
 	gcl_list_for_each_safe (it, next, &vm->device.sessions)
 		vm->device.ops->destroy(gcl_container_of(it, struct gcl_device_session, link));

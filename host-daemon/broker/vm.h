@@ -7,6 +7,9 @@
  * device (virtio-cl/device) knows what is to be done, and vm-session.c does it with workers: a
  * session is a guest (guest.c) whose frames travel in the VM's memory, and whose worker is told of
  * that memory over a socket that stays here.
+ *
+ * A VM's guests may also come by vsock (vsock.c). These are guests as any other, whose owner is the
+ * VM; they don't depend on its VMM's connection.
  */
 #ifndef GCL_BROKER_VM_H
 #define GCL_BROKER_VM_H
@@ -15,7 +18,7 @@
 #include "device/device.h"
 
 /* Descriptors that a VM needs beside its sessions': sockets, memory, queues. */
-#define GCL_VM_FILES (4u + GCL_GUEST_REGIONS_MAX + 2u * GCL_BACKEND_QUEUES_MAX)
+#define GCL_VM_FILES (5u + GCL_GUEST_REGIONS_MAX + 2u * GCL_BACKEND_QUEUES_MAX)
 
 struct gcl_vm {
 	struct gcl_list link;
@@ -30,6 +33,7 @@ struct gcl_vm {
 	struct ev_io readable;
 	struct ev_timer pause; /* how long its workers may take to pause */
 	struct ev_io kicks[VIRTIO_CL_QUEUE_DOORBELL];
+	struct gcl_vsock vsock; /* its guests that come by vsock */
 	struct gcl_device device;
 };
 
@@ -51,6 +55,9 @@ bool gcl_vms_remove(struct gcl_broker *broker, const char *id);
 
 /** gcl_vms_find() - the VM @id, lent; or NULL. */
 struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id);
+
+/** gcl_vms_find_cid() - the VM whose vsock device has this CID, lent; or NULL. */
+struct gcl_vm *gcl_vms_find_cid(struct gcl_broker *broker, unsigned cid);
 
 /** gcl_vms_stop() - the broker stops: no VMM may connect any more. */
 void gcl_vms_stop(struct gcl_broker *broker);

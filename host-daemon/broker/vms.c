@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "vm.h"
+#include "vsock.h"
 
 struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id)
 {
@@ -14,6 +15,17 @@ struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id)
 		struct gcl_vm *vm = gcl_container_of(it, struct gcl_vm, link);
 
 		if (!vm->removed && strcmp(vm->config.id, id) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct gcl_vm *gcl_vms_find_cid(struct gcl_broker *broker, unsigned cid)
+{
+	gcl_list_for_each (it, &broker->vms) {
+		struct gcl_vm *vm = gcl_container_of(it, struct gcl_vm, link);
+
+		if (!vm->removed && vm->config.cid && vm->config.cid == cid)
 			return vm;
 	}
 	return NULL;
@@ -99,6 +111,7 @@ void gcl_vms_stop(struct gcl_broker *broker)
 
 		ev_io_stop(broker->loop, &vm->connectable);
 		gcl_socket_close(&vm->socket);
+		gcl_vsock_close(&vm->vsock);
 	}
 }
 

@@ -269,6 +269,17 @@ void gcl_workers_end(struct gcl_workers *workers)
 		gcl_worker_end(gcl_container_of(it, struct gcl_worker_process, link));
 }
 
+void gcl_workers_end_of(struct gcl_workers *workers, const struct gcl_owner *owner)
+{
+	gcl_list_for_each_safe (it, next, &workers->list) {
+		struct gcl_worker_process *worker =
+			gcl_container_of(it, struct gcl_worker_process, link);
+
+		if (worker->state == GCL_WORKER_SERVING && gcl_owner_same(&worker->owner, owner))
+			gcl_worker_end(worker);
+	}
+}
+
 void gcl_workers_kill(struct gcl_workers *workers)
 {
 	gcl_list_for_each (it, &workers->list)
