@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "fake-link.h"
 #include "handover.h"
 #include "local.h"
 
@@ -45,13 +46,17 @@ static void crash(void)
 }
 
 /* Until guest or broker is gone; a stubborn worker minds neither. */
-static void serve(bool stubborn, bool crashes)
+static void serve(const char *plan, bool stubborn, bool crashes)
 {
 	_cleanup_(gcl_greeting_fini) struct gcl_greeting greeting;
 	struct pollfd fds[2] = {{.fd = SOCKET, .events = POLLRDHUP}, {.events = POLLRDHUP}};
 
 	gcl_greeting_init(&greeting);
-	if (gcl_greeting_take(&greeting, SOCKET) == 1) {
+	if (gcl_greeting_take(&greeting, SOCKET) != 1)
+		return;
+	if (greeting.kind == GCL_GREETING_VIRTIO) {
+		fake_link_serve(&greeting, SOCKET, plan);
+	} else {
 		gcl_hello_answer(greeting.conn, GCL_HELLO_OK, "");
 		if (crashes)
 			crash();
@@ -88,6 +93,6 @@ int main(void)
 	if (strcmp(plan, "slow") == 0)
 		usleep((useconds_t)atoi(text) * 1000);
 	say(GCL_HANDOVER_READY, "");
-	serve(strcmp(plan, "stubborn") == 0, strcmp(plan, "crash-serving") == 0);
+	serve(plan, strcmp(plan, "stubborn") == 0, strcmp(plan, "crash-serving") == 0);
 	return 0;
 }

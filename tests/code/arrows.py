@@ -46,6 +46,7 @@ ARROWS = {
         "host-daemon/broker",
         "virtio-cl",
         "virtio-cl/base",
+        "virtio-cl/tests",
         "virtio-cl/uapi",
     },
     "host-daemon/worker/tests": {
@@ -72,6 +73,9 @@ ARROWS = {
         "host-daemon",
         "host-daemon/worker",
         "guest-lib",
+        "virtio-cl/device",
+        "virtio-cl/vhost",
+        "virtio-cl/uapi",
         "virtio-cl",
         "virtio-cl/base",
         "proto",

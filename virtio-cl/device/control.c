@@ -107,10 +107,19 @@ struct input {
 static void run_hello(struct gcl_device *device, const struct input *input)
 {
 	const struct virtio_cl_hello *hello = input->bytes;
-	struct virtio_cl_hello_response response = {.epoch = htole32(device->epoch)};
+	struct gcl_request *request;
 
-	response.head.status = htole32(gcl_device_hello(device, le64toh(hello->instance)));
-	chain_answer(device, input->chain, &response, sizeof response);
+	if (!hello->instance) {
+		chain_status(device, input->chain, VIRTIO_CL_ERR_INVALID);
+		return;
+	}
+	request = request_create(input->chain, 0);
+	if (!request) {
+		chain_status(device, input->chain, VIRTIO_CL_ERR_NO_MEMORY);
+		return;
+	}
+	request->type = VIRTIO_CL_HELLO;
+	gcl_device_hello(device, request, le64toh(hello->instance));
 }
 
 static void run_ping(struct gcl_device *device, const struct input *input)

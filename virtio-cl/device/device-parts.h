@@ -101,8 +101,11 @@ void gcl_events_forget(struct gcl_device_session *session);
 
 /* ------------------------------------------------------------ device.c */
 
-/** gcl_device_hello() - the driver's HELLO. Return: the status to answer with. */
-enum virtio_cl_status gcl_device_hello(struct gcl_device *device, uint64_t instance);
+/** gcl_device_hello() - the driver's HELLO, with an instance that is not 0; takes @request over. */
+void gcl_device_hello(struct gcl_device *device, struct gcl_request *request, uint64_t instance);
+
+/** gcl_device_hellos_answer() - answer those that wait, if no old session is left. */
+void gcl_device_hellos_answer(struct gcl_device *device);
 
 /** gcl_device_resume() - the sessions go on; @again: the guest may have missed events. */
 void gcl_device_resume(struct gcl_device *device, bool again);

@@ -110,6 +110,17 @@ static bool same_place(const struct gcl_device *device, const struct gcl_queue *
 	       queue->next_available == device->stopped_base;
 }
 
+/* What was asked by a control queue that is no more needs no answer. */
+static void queue_forget(struct gcl_device *device)
+{
+	gcl_control_flush(device, true);
+	gcl_sessions_orphan(device);
+	gcl_list_for_each_safe (it, next, &device->hellos) {
+		gcl_list_remove(it);
+		free(gcl_container_of(it, struct gcl_request, link));
+	}
+}
+
 /* The control queue starts: is it the one that stopped? */
 static void control_started(struct gcl_device *device, const struct gcl_queue *queue)
 {
@@ -123,32 +134,51 @@ static void control_started(struct gcl_device *device, const struct gcl_queue *q
 		device->doubtful = true;
 	} else {
 		device->greeted = false;
-		gcl_control_flush(device, true);
-		gcl_sessions_orphan(device);
+		queue_forget(device);
 	}
 }
 
-enum virtio_cl_status gcl_device_hello(struct gcl_device *device, uint64_t instance)
+static bool sessions_dying(const struct gcl_device *device)
+{
+	gcl_list_for_each (it, &device->sessions) {
+		if (gcl_container_of(it, struct gcl_device_session, link)->state ==
+		    GCL_SESSION_DYING)
+			return true;
+	}
+	return false;
+}
+
+void gcl_device_hellos_answer(struct gcl_device *device)
+{
+	struct virtio_cl_hello_response response = {.epoch = htole32(device->epoch)};
+
+	if (gcl_list_empty(&device->hellos) || device->forgetting || sessions_dying(device))
+		return;
+	device->announce = false;
+	device->greeted = true;
+	gcl_list_for_each_safe (it, next, &device->hellos)
+		gcl_request_answer(device, gcl_container_of(it, struct gcl_request, link),
+				   &response, sizeof response);
+}
+
+void gcl_device_hello(struct gcl_device *device, struct gcl_request *request, uint64_t instance)
 {
 	bool same = instance == device->instance;
 
-	if (instance == 0)
-		return VIRTIO_CL_ERR_INVALID;
-	if (device->doubtful) {
-		gcl_control_flush(device, true);
-		gcl_sessions_orphan(device);
-	}
-	if (!same && device->session_count) {
-		gcl_log_info(vm, "VM %s: its driver is a new one; %u sessions end", device->name,
-			     device->session_count);
+	if (device->doubtful)
+		queue_forget(device);
+	if (!same) {
+		if (device->session_count)
+			gcl_log_info(vm, "VM %s: its driver is a new one; %u sessions end",
+				     device->name, device->session_count);
+		device->greeted = false;
 		gcl_sessions_forget(device);
 	}
 	device->instance = instance;
-	device->announce = false;
-	device->greeted = true;
+	gcl_list_append(&device->hellos, &request->link);
 	if (device->paused)
 		gcl_device_resume(device, true);
-	return VIRTIO_CL_OK;
+	gcl_device_hellos_answer(device);
 }
 
 /* ------------------------------------------------------------ queues */
@@ -248,6 +278,7 @@ void gcl_device_init(struct gcl_device *device, const struct gcl_device_ops *ops
 	device->name = name;
 	device->sessions_max = sessions_max;
 	gcl_list_init(&device->sessions);
+	gcl_list_init(&device->hellos);
 	gcl_list_init(&device->deferred);
 	gcl_list_init(&device->pending);
 }
@@ -271,12 +302,11 @@ void gcl_device_connected(struct gcl_device *device, int socket, uint32_t epoch)
 void gcl_device_disconnected(struct gcl_device *device)
 {
 	device->paused = device->doubtful = device->greeted = false;
-	gcl_sessions_orphan(device);
+	queue_forget(device);
 	gcl_sessions_forget(device);
 	gcl_list_for_each (it, &device->sessions)
 		gcl_container_of(it, struct gcl_device_session, link)->pausing = false;
 	device->pausing = 0;
-	gcl_control_flush(device, true);
 	for (unsigned i = 0; i < VIRTIO_CL_QUEUE_DOORBELL; i++)
 		device->ops->watch(device, i, -1);
 	gcl_backend_close(&device->backend);

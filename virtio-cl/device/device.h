@@ -15,6 +15,9 @@
  * paused, and the sessions go on. Else the driver's HELLO tells: from the same instance of the
  * driver, the guest was suspended; from another one, the sessions are over.
  *
+ * What ends the device's ownership of memory (an answer to SESSION_CLOSE, to HELLO of another
+ * instance, to a SESSION_OPEN that failed) is not said before the worker in question has ended.
+ *
  * One thread only. Must not: block, trust a guest, know of libev or processes.
  */
 #ifndef GCL_DEVICE_DEVICE_H
@@ -54,6 +57,7 @@ struct gcl_device_session {
 	uint32_t pid, uid;	     /* in the guest, as it says */
 	struct gcl_hello hello;	     /* what a worker is told */
 	struct gcl_request *request; /* SESSION_OPEN or SESSION_CLOSE, to be answered */
+	int open_error;		     /* why the rings are not mapped */
 	struct gcl_ranges ranges;
 	struct gcl_list unsent; /* requests for the worker that the link has no room for */
 	struct gcl_list unanswered;
@@ -107,6 +111,8 @@ struct gcl_device {
 	unsigned session_count; /* but those that are dying */
 	uint32_t last_id;
 	unsigned next_doorbell;
+	bool forgetting;	/* sessions are being told to end */
+	struct gcl_list hellos; /* HELLO requests, to be answered when the old sessions are gone */
 	struct gcl_list deferred; /* answers that came while the control queue was stopped */
 	struct gcl_list pending;  /* sessions with events to send */
 	struct gcl_log_limit limit;

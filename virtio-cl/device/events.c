@@ -94,10 +94,11 @@ void gcl_events_forget(struct gcl_device_session *session)
 
 void gcl_device_wake(struct gcl_device_session *session)
 {
-	/* Before the guest knows the session's number it looks by itself. */
-	if (session->state != GCL_SESSION_OPEN && session->state != GCL_SESSION_MAPPING)
+	/* Before the guest knows the session's number it is not to hear of it. */
+	if (session->state == GCL_SESSION_MAPPING)
+		session->wake = true;
+	if (session->state != GCL_SESSION_OPEN)
 		return;
 	gcl_events_wake(session);
-	if (session->state == GCL_SESSION_OPEN)
-		gcl_events_run(session->device);
+	gcl_events_run(session->device);
 }

@@ -140,22 +140,23 @@ static void request_done(struct gcl_device_session *session, struct gcl_request 
 	gcl_list_remove(&request->link);
 	switch (request->op) {
 	case GCL_LINK_MAP_RINGS:
-		session->request = NULL;
 		if (error) {
-			gcl_request_refuse(session->device, request, status_of(error),
-					   "the worker can't map the session's rings: see "
-					   "guestcld's log on the host");
-			gcl_session_kill(session);
+			session->open_error = error;
+			gcl_session_kill(session); /* its end is the answer */
 			break;
 		}
+		session->request = NULL;
 		session->state = GCL_SESSION_OPEN;
 		response.session = htole32(session->id);
 		response.doorbell = htole32(session->doorbell);
 		gcl_request_answer(session->device, request, &response, sizeof response);
+		if (session->wake)
+			gcl_device_wake(session);
 		break;
 	case GCL_LINK_MAP:
 		if (error)
-			gcl_ranges_remove(&session->ranges, request->offset, request->length);
+			gcl_ranges_undo(&session->ranges, request->offset, request->length,
+					request->segment_count);
 		gcl_request_status(session->device, request, status_of(error));
 		break;
 	case GCL_LINK_UNMAP:
@@ -263,7 +264,8 @@ void gcl_link_memory(struct gcl_device_session *session, struct gcl_request *req
 			request->segment_count, (unsigned long long)request->offset,
 			strerror(-err));
 		gcl_request_status(session->device, request,
-				   err == -ENOSPC ? VIRTIO_CL_ERR_BUSY : VIRTIO_CL_ERR_INVALID);
+				   err == -ENOSPC ? VIRTIO_CL_ERR_NO_MEMORY
+						  : VIRTIO_CL_ERR_INVALID);
 		return;
 	}
 	gcl_list_append(&session->unsent, &request->link);

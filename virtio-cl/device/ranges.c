@@ -49,6 +49,16 @@ static int window_of(uint64_t offset, uint64_t length)
 	return (int)((offset - VIRTIO_CL_WINDOW_BASE) / VIRTIO_CL_WINDOW_SIZE);
 }
 
+static uint64_t window_start(int window)
+{
+	return VIRTIO_CL_WINDOW_BASE + (uint64_t)window * VIRTIO_CL_WINDOW_SIZE;
+}
+
+static uint64_t window_end(const struct gcl_ranges *ranges, int window)
+{
+	return window_start(window) + ranges->windows[window].length;
+}
+
 static bool heap_has(const struct gcl_ranges *ranges, uint64_t offset, uint64_t length, bool memory)
 {
 	for (uint64_t i = offset / VIRTIO_CL_CHUNK; i < (offset + length) / VIRTIO_CL_CHUNK; i++) {
@@ -109,15 +119,32 @@ int gcl_ranges_add(struct gcl_ranges *ranges, uint64_t offset, uint64_t length,
 	if (in_heap(ranges, offset, length))
 		return heap_add(ranges, offset, length, segments, count);
 	window = window_of(offset, length);
-	if (window < 0 || ranges->windows[window].length)
+	if (window < 0 || offset != window_end(ranges, window))
 		return -EINVAL;
 	if (count > GCL_RANGES_SEGMENTS_MAX - ranges->segments)
 		return -ENOSPC;
-	ranges->windows[window].offset = offset;
-	ranges->windows[window].length = length;
-	ranges->windows[window].segments = count;
+	ranges->windows[window].length += length;
+	ranges->windows[window].segments += count;
 	ranges->segments += count;
 	return 0;
+}
+
+void gcl_ranges_undo(struct gcl_ranges *ranges, uint64_t offset, uint64_t length, uint32_t count)
+{
+	int window = window_of(offset, length);
+
+	if (in_heap(ranges, offset, length)) {
+		ranges->segments -= heap_clear(ranges, offset, length);
+		return;
+	}
+	/* If something else has become of the window meanwhile, it goes as a whole or not at all.
+	 */
+	if (window < 0 || window_end(ranges, window) != offset + length ||
+	    ranges->windows[window].segments < count)
+		return;
+	ranges->windows[window].length -= length;
+	ranges->windows[window].segments -= count;
+	ranges->segments -= count;
 }
 
 int gcl_ranges_remove(struct gcl_ranges *ranges, uint64_t offset, uint64_t length)
@@ -131,10 +158,11 @@ int gcl_ranges_remove(struct gcl_ranges *ranges, uint64_t offset, uint64_t lengt
 		return 0;
 	}
 	window = window_of(offset, length);
-	if (window < 0 || ranges->windows[window].offset != offset ||
+	if (window < 0 || offset != window_start(window) ||
 	    ranges->windows[window].length != length)
 		return -EINVAL;
 	ranges->segments -= ranges->windows[window].segments;
 	ranges->windows[window].length = 0;
+	ranges->windows[window].segments = 0;
 	return 0;
 }

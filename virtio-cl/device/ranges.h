@@ -2,8 +2,9 @@
 /*
  * Which parts of a session's address space have memory: what a guest may add and remove.
  *
- * The heap comes and goes in chunks, a window is added and removed as a whole. The number of
- * segments is bounded, since each may be a mapping of its own in the worker.
+ * The heap comes and goes in chunks; a window is filled from its beginning to its end, in as many
+ * steps as that takes, and removed as a whole. The number of segments is bounded, since each may be
+ * a mapping of its own in the worker.
  */
 #ifndef GCL_DEVICE_RANGES_H
 #define GCL_DEVICE_RANGES_H
@@ -20,7 +21,7 @@ struct gcl_ranges {
 	uint64_t heap_size;
 	uint16_t *chunks; /* segments in each chunk of the heap; 0: no memory */
 	struct {
-		uint64_t offset, length;
+		uint64_t length; /* from its start on; 0: no memory */
 		uint32_t segments;
 	} windows[VIRTIO_CL_WINDOWS];
 	uint32_t segments;
@@ -38,6 +39,9 @@ void gcl_ranges_fini(struct gcl_ranges *ranges);
  */
 int gcl_ranges_add(struct gcl_ranges *ranges, uint64_t offset, uint64_t length,
 		   const struct virtio_cl_segment *segments, uint32_t count);
+
+/** gcl_ranges_undo() - what was added last has not become memory. */
+void gcl_ranges_undo(struct gcl_ranges *ranges, uint64_t offset, uint64_t length, uint32_t count);
 
 /** gcl_ranges_remove() - note that memory is removed. Return: 0, or -EINVAL if it is not there. */
 int gcl_ranges_remove(struct gcl_ranges *ranges, uint64_t offset, uint64_t length);

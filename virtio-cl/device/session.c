@@ -44,6 +44,7 @@ static void session_destroy(struct gcl_device_session *session)
 		device->session_count--;
 	gcl_ranges_fini(&session->ranges);
 	device->ops->destroy(session);
+	gcl_device_hellos_answer(device);
 }
 
 /* ------------------------------------------------------------ opening */
@@ -237,9 +238,15 @@ void gcl_device_ended(struct gcl_device_session *session)
 	case GCL_SESSION_MAPPING:
 	case GCL_SESSION_WAITING:
 		if (request)
-			gcl_request_refuse(device, request, VIRTIO_CL_ERR_FAILED,
-					   "the worker ended while the session began: see "
-					   "guestcld's log on the host");
+			gcl_request_refuse(
+				device, request,
+				session->open_error == -ENOMEM ? VIRTIO_CL_ERR_NO_MEMORY
+							       : VIRTIO_CL_ERR_FAILED,
+				session->open_error
+					? "the worker can't map the session's rings: see "
+					  "guestcld's log on the host"
+					: "the worker ended while the session began: "
+					  "see guestcld's log on the host");
 		session_destroy(session);
 		break;
 	case GCL_SESSION_OPEN:
@@ -258,6 +265,7 @@ void gcl_device_ended(struct gcl_device_session *session)
 
 void gcl_sessions_forget(struct gcl_device *device)
 {
+	device->forgetting = true;
 	gcl_list_for_each_safe (it, next, &device->sessions) {
 		struct gcl_device_session *session =
 			gcl_container_of(it, struct gcl_device_session, link);
@@ -269,6 +277,7 @@ void gcl_sessions_forget(struct gcl_device *device)
 		else if (session->state != GCL_SESSION_DYING)
 			session_end(session, GCL_SESSION_DYING, true);
 	}
+	device->forgetting = false;
 }
 
 static void requests_orphan(struct gcl_list *list)

@@ -98,7 +98,8 @@ static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 static const char *place_check(const struct gcl_guest_memory *memory,
 			       const struct gcl_vhost_region *place)
 {
-	if (!place->size || (place->size | place->guest_address | place->file_offset) % PAGE)
+	if (!place->size ||
+	    (place->size | place->guest_address | place->user_address | place->file_offset) % PAGE)
 		return "is not made of pages";
 	if (place->size >= ADDRESS_END || place->guest_address >= ADDRESS_END ||
 	    place->user_address >= ADDRESS_END || place->file_offset >= ADDRESS_END)
