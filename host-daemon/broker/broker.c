@@ -71,6 +71,7 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 	gcl_listener_close(&broker->listener);
 	gcl_vsock_close(&broker->vsock);
 	gcl_conns_refuse(broker, "guestcld is stopping");
+	gcl_libvirt_fini(&broker->libvirt);
 	gcl_vms_stop(broker);
 	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
 	gcl_workers_end(&broker->workers);
@@ -104,6 +105,7 @@ static void broker_reload(struct gcl_broker *broker)
 	files_limit_raise(&config);
 	gcl_log_info(config, "settings read again; sessions keep theirs");
 	gcl_vms_configure(broker);
+	gcl_libvirt_configure(&broker->libvirt);
 	gcl_workers_renew(&broker->workers);
 }
 
@@ -165,12 +167,14 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_guests_init(&broker.guests);
 	gcl_workers_init(&broker.workers, &broker);
 	gcl_list_init(&broker.vms);
+	gcl_libvirt_init(&broker.libvirt, &broker);
 	watchers_init(&broker);
 	err = gcl_listener_open(&broker.listener, &broker);
 	if (err < 0)
 		return err;
 	gcl_vms_configure(&broker);
 	gcl_vsock_open(&broker.vsock, &broker);
+	gcl_libvirt_configure(&broker.libvirt);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else

@@ -309,6 +309,9 @@ void gcl_workers_renew(struct gcl_workers *workers);
 /** gcl_workers_prepare() - see to it that spare workers get started, after @delay seconds. */
 void gcl_workers_prepare(struct gcl_workers *workers, ev_tstamp delay);
 
+/** gcl_workers_end_owner() - tell the workers of @owner to go, its sessions too. */
+void gcl_workers_end_owner(struct gcl_workers *workers, const struct gcl_owner *owner);
+
 /** gcl_workers_end() - tell all workers to go, sessions too. */
 void gcl_workers_end(struct gcl_workers *workers);
 
@@ -319,6 +322,37 @@ void gcl_workers_end_of(struct gcl_workers *workers, const struct gcl_owner *own
 void gcl_workers_kill(struct gcl_workers *workers);
 
 void gcl_workers_fini(struct gcl_workers *workers);
+
+/* ------------------------------------------------------------ libvirt's domains (libvirt.c) */
+
+/* The longest line of the follower that is read; names and numbers are shorter. */
+#define GCL_LIBVIRT_LINE_MAX 1024u
+
+struct gcl_libvirt {
+	struct gcl_broker *broker;
+	char uri[sizeof((struct gcl_config *)0)->libvirt]; /* followed; empty: none */
+	char program[PATH_MAX];
+	char vm_dir[sizeof((struct gcl_config *)0)->vm_dir];
+	struct gcl_list domains; /* that are attached, as far as was told */
+	size_t domain_count;
+	pid_t pid;   /* of the follower; 0 */
+	int in, out; /* of the follower; -1 */
+	struct ev_io readable;
+	struct ev_child child;
+	struct ev_timer retry;
+	ev_tstamp pause; /* before the next follower is started */
+	char buffer[4096];
+	size_t used;
+	bool skip; /* the rest of a line that is too long */
+};
+
+void gcl_libvirt_init(struct gcl_libvirt *libvirt, struct gcl_broker *broker);
+
+/** gcl_libvirt_configure() - follow what the configuration names. Errors are logged. */
+void gcl_libvirt_configure(struct gcl_libvirt *libvirt);
+
+/** gcl_libvirt_fini() - end the follower and forget its domains; their VMs stay. */
+void gcl_libvirt_fini(struct gcl_libvirt *libvirt);
 
 /* ------------------------------------------------------------ the broker (broker.c) */
 
@@ -332,6 +366,7 @@ struct gcl_broker {
 	struct gcl_workers workers;
 	struct gcl_list vms; /* struct gcl_vm */
 	struct gcl_vsock vsock;
+	struct gcl_libvirt libvirt;
 	struct ev_signal signals[3];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

@@ -99,6 +99,11 @@ const struct gcl_setting gcl_settings[] = {
 	       "port of vsock that they come to"),
 	TEXT("vm-socket-group", vm_socket_group, 0, "kvm", "",
 	     "group of the sockets of VMs; empty: the daemon's own"),
+	TEXT("libvirt", libvirt, 0, "", NULL,
+	     "libvirt's connection, such as qemu:///system, whose domains become VMs when they are "
+	     "attached (guestcl attach); empty: none"),
+	TEXT("libvirt-program", libvirt_program, 1, GUESTCL_LIBEXECDIR "/guestcl-libvirt", NULL,
+	     "program that follows libvirt's domains"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 

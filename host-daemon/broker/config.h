@@ -57,6 +57,8 @@ struct gcl_config {
 	unsigned vsock_port;
 	unsigned vm_socket_mode;
 	char vm_socket_group[64];
+	char libvirt[256];		/* connection whose domains are followed; empty: none */
+	char libvirt_program[PATH_MAX]; /* that follows them */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];
 	size_t vm_count;
 };

@@ -262,6 +262,17 @@ void gcl_workers_init(struct gcl_workers *workers, struct gcl_broker *broker)
 	workers->tend.data = workers;
 }
 
+void gcl_workers_end_owner(struct gcl_workers *workers, const struct gcl_owner *owner)
+{
+	gcl_list_for_each (it, &workers->list) {
+		struct gcl_worker_process *worker =
+			gcl_container_of(it, struct gcl_worker_process, link);
+
+		if (worker->state != GCL_WORKER_ENDING && gcl_owner_same(&worker->owner, owner))
+			gcl_worker_end(worker);
+	}
+}
+
 void gcl_workers_end(struct gcl_workers *workers)
 {
 	ev_timer_stop(workers->broker->loop, &workers->tend);

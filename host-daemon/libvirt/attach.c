@@ -193,6 +193,13 @@ static enum gcl_exit live_check(const struct attach *attach)
 	return GCL_EXIT_OK;
 }
 
+static void say_unserved(const struct attach *attach, const char *effect)
+{
+	gcl_say("guestcld doesn't serve %s, so %s: is it running, with \"libvirt\" in "
+		"guestcld.conf?",
+		attach->record.socket, effect);
+}
+
 static enum gcl_exit live_plug(struct attach *attach)
 {
 	_cleanup_(gcl_document_fini) struct gcl_document now = {0};
@@ -203,6 +210,12 @@ static enum gcl_exit live_plug(struct attach *attach)
 	if (status != GCL_EXIT_OK)
 		return status;
 	if (!gcl_definition_device(&now, &attach->record)) {
+		/* QEMU would stop the guest until it has connected. */
+		if (*attach->record.socket &&
+		    !gcl_socket_served(&attach->target, attach->record.socket)) {
+			say_unserved(attach, "the device is not plugged in");
+			return GCL_EXIT_FAILED;
+		}
 		xml = gcl_device_format(&now, attach->record.channel, attach->record.socket);
 		if (!xml || virDomainAttachDeviceFlags(attach->target.domain, xml,
 						       VIR_DOMAIN_AFFECT_LIVE) < 0) {
@@ -240,8 +253,12 @@ enum gcl_exit gcl_attach(const struct gcl_command *command)
 	}
 	status = attach_store(&attach);
 	if (status == GCL_EXIT_OK && live)
-		status = live_plug(&attach);
-	else if (status == GCL_EXIT_OK && attach.changed && attach.target.running)
+		return live_plug(&attach);
+	if (status != GCL_EXIT_OK || !attach.changed)
+		return status;
+	if (*attach.record.socket && !gcl_socket_served(&attach.target, attach.record.socket))
+		say_unserved(&attach, "the domain will wait for it at its start");
+	if (attach.target.running)
 		printf("%s is running: it has the device from its next start on (shut it down and "
 		       "start it; a reboot from inside isn't enough)\n",
 		       attach.target.name);

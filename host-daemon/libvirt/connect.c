@@ -4,17 +4,24 @@
  *
  * Every error is one line on stderr that says what to do.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "libvirt.h"
 
 /* How many names of domains an error lists. */
 #define NAMES_LISTED 20
+
+/* Looks for guestcld's socket, 50 ms apart. */
+#define SERVED_TRIES 60
 
 static void say(const char *format, va_list arguments, const char *more)
 {
@@ -144,6 +151,17 @@ static virDomain *domain_find(virConnect *conn, const char *name)
 	return NULL;
 }
 
+/* Whether libvirt's domains run on this host, and not in the test driver's fancy. */
+static bool is_local(virConnect *conn)
+{
+	_cleanup_free_ char *uri = virConnectGetURI(conn), *host = virConnectGetHostname(conn);
+	char here[256] = "";
+
+	gethostname(here, sizeof here - 1);
+	return uri && strncmp(uri, "test", 4) != 0 && host &&
+	       strncmp(host, here, strcspn(here, ".")) == 0;
+}
+
 enum gcl_exit gcl_target_open(struct gcl_target *target, const struct gcl_command *command)
 {
 	*target = (struct gcl_target){0};
@@ -159,6 +177,7 @@ enum gcl_exit gcl_target_open(struct gcl_target *target, const struct gcl_comman
 		return GCL_EXIT_NO_DOMAIN;
 	target->name = virDomainGetName(target->domain);
 	virDomainGetUUIDString(target->domain, target->uuid);
+	target->local = is_local(target->conn);
 	target->running = virDomainIsActive(target->domain) == 1;
 	if (virDomainIsPersistent(target->domain) == 0) {
 		gcl_say("%s is transient: it has no definition that outlives it; make it with "
@@ -198,15 +217,16 @@ enum gcl_exit gcl_target_document(const struct gcl_target *target, unsigned flag
 int gcl_record_of(virDomain *domain, struct gcl_record *record)
 {
 	_cleanup_(gcl_document_fini) struct gcl_document document = {0};
-	_cleanup_free_ char *xml = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT,
-							GCL_METADATA_URI, VIR_DOMAIN_AFFECT_CONFIG);
+	_cleanup_free_ char *xml = NULL;
 	int err;
 
 	*record = (struct gcl_record){0};
-	/* A transient domain has live metadata only. */
-	if (!xml && virDomainIsPersistent(domain) == 0)
+	if (virDomainIsActive(domain) == 1)
 		xml = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, GCL_METADATA_URI,
 					   VIR_DOMAIN_AFFECT_LIVE);
+	if (!xml)
+		xml = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, GCL_METADATA_URI,
+					   VIR_DOMAIN_AFFECT_CONFIG);
 	if (!xml)
 		return 0;
 	err = gcl_document_read(&document, xml);
@@ -224,6 +244,34 @@ enum gcl_exit gcl_target_define(struct gcl_target *target, const char *xml)
 	}
 	virDomainFree(domain);
 	return GCL_EXIT_OK;
+}
+
+/*
+ * A socket of another kind than the one there is refused in another way than by nobody, and
+ * guestcld takes no notice of it: it would take a connection for the VMM's.
+ */
+static bool is_served(const char *path)
+{
+	_cleanup_close_ int probe = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	return probe < 0 ||
+	       (connect(probe, (const struct sockaddr *)&address, sizeof address) < 0 &&
+		errno != ENOENT && errno != ECONNREFUSED);
+}
+
+bool gcl_socket_served(const struct gcl_target *target, const char *path)
+{
+	static const struct timespec pause = {.tv_nsec = 50000000};
+
+	/* guestcld learns of a new domain by an event. */
+	for (int i = 0; target->local && !is_served(path); i++) {
+		if (i == SERVED_TRIES)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 /* A user's own libvirt runs QEMU as that user, who has a guestcld of the same kind. */

@@ -178,6 +178,7 @@ struct gcl_target {
 	const char *name;
 	char uuid[VIR_UUID_STRING_BUFLEN];
 	struct gcl_host host;
+	bool local; /* its domains run on this host */
 	bool running;
 };
 
@@ -198,7 +199,8 @@ void gcl_target_fini(struct gcl_target *target);
 enum gcl_exit gcl_target_document(const struct gcl_target *target, unsigned flags,
 				  struct gcl_document *document, struct gcl_record *record);
 
-/** gcl_record_of() - what the domain's metadata say of us: the persistent ones if there are any.
+/** gcl_record_of() - what the domain's metadata say of us: of a running domain those that it was
+ * started with, if there are such; a domain that is detached while it runs keeps what it has.
  * Return: 0 or -errno; a domain that is gone is one that is not attached. */
 int gcl_record_of(virDomain *domain, struct gcl_record *record);
 
@@ -207,6 +209,10 @@ enum gcl_exit gcl_target_define(struct gcl_target *target, const char *xml);
 
 /** gcl_socket_path() - guestcld's socket for the domain. Return: 0, or -1 and a line on stderr. */
 int gcl_socket_path(const struct gcl_target *target, const char *vm_dir, char *path, size_t size);
+
+/** gcl_socket_served() - whether guestcld listens on the socket, or does so within a few seconds;
+ * true if that can't be known. */
+bool gcl_socket_served(const struct gcl_target *target, const char *path);
 
 /** gcl_connection_close() - virConnectClose() for cleanup attributes; accepts NULL. */
 void gcl_connection_close(virConnect **conn);
