@@ -19,7 +19,7 @@
 #include "stream-channel.h"
 
 /* The host is near: it answers soon or not at all. */
-#define CONNECT_TIMEOUT_MS 3000
+#define CONNECT_TIMEOUT_MS 2000
 
 static void vsock_reason(unsigned cid, unsigned port, int err, char *reason, size_t size)
 {
@@ -55,7 +55,7 @@ static void vsock_reason(unsigned cid, unsigned port, int err, char *reason, siz
 static bool absent(int err)
 {
 	return err == -EAFNOSUPPORT || err == -ENODEV || err == -ECONNRESET ||
-	       err == -ECONNREFUSED || err == -ENETUNREACH;
+	       err == -ECONNREFUSED || err == -ENETUNREACH || err == -ETIMEDOUT;
 }
 
 /* Waits for a connection that is being made. Return: 0 or -errno. */
