@@ -89,6 +89,44 @@ uint64_t gcl_block_alloc(struct gcl_session *session, size_t size, uint8_t **mem
 	return offset;
 }
 
+void gcl_block_free(struct gcl_session *session, uint64_t offset)
+{
+	if (offset == GCL_HEAP_NONE)
+		return;
+	if (gcl_block_pinned(offset))
+		gcl_channel_unpin(session->channel, offset);
+	else
+		gcl_heap_free(session->heap, offset);
+}
+
+/* What GUESTCL_PIN says: from how many bytes on, whatever they are for, or "never". */
+static size_t pin_min_set = SIZE_MAX - 1;
+
+static void pin_min_read(void)
+{
+	const char *text = getenv("GUESTCL_PIN");
+
+	if (text && strcmp(text, "never") == 0)
+		pin_min_set = SIZE_MAX;
+	else if (text && *text)
+		pin_min_set = strtoull(text, NULL, 0);
+}
+
+static size_t pin_min(size_t usual)
+{
+	static pthread_once_t read_once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&read_once, pin_min_read);
+	return pin_min_set == SIZE_MAX - 1 ? usual : pin_min_set;
+}
+
+bool gcl_block_pin(struct gcl_session *session, const void *memory, size_t size, size_t least,
+		   bool write, uint64_t *offset)
+{
+	return gcl_channel_pins(session->channel) && size >= pin_min(least) &&
+	       gcl_channel_pin(session->channel, (void *)memory, size, write, offset) == 0;
+}
+
 static void table_add(struct expected *expected)
 {
 	struct expected **bucket = bucket_of(expected->id);
@@ -120,7 +158,7 @@ static struct expected *table_take(const struct gcl_session *session, uint64_t i
 
 static void expected_end(struct expected *expected)
 {
-	gcl_heap_free(expected->session->heap, expected->offset);
+	gcl_block_free(expected->session, expected->offset);
 	if (expected->mem) {
 		gcl_notifier_disarm(expected->session);
 		gcl_mem_finish(expected->mem);

@@ -110,6 +110,14 @@ static cl_mem contents_of(cl_mem mem)
 	return mem->type == CL_MEM_OBJECT_IMAGE1D_BUFFER ? mem->parent : mem;
 }
 
+/* Is the program's memory of CL_MEM_USE_HOST_PTR another than what the device works on? */
+static bool has_copy(cl_mem mem)
+{
+	const struct _cl_mem *contents = contents_of(mem);
+
+	return contents->host_ptr && contents->host_ptr != contents->heap;
+}
+
 /* Where the program finds the region. */
 static cl_int mapping_place(cl_mem mem, struct gcl_mapping *mapping)
 {
@@ -148,7 +156,7 @@ static cl_int mapping_fetch(const struct map *map, const struct gcl_mapping *map
 		gcl_staged_keep(completion, map->mem);
 		return block_run(map, mapping, false, completion);
 	}
-	if (!contents_of(map->mem)->host_ptr)
+	if (!has_copy(map->mem))
 		return order_run(map, NULL);
 	transfer = mapping_transfer(map, mapping, false);
 	return gcl_transfer_run(&transfer);
@@ -156,7 +164,7 @@ static cl_int mapping_fetch(const struct map *map, const struct gcl_mapping *map
 
 static void mapping_drop(cl_mem mem, struct gcl_mapping *mapping)
 {
-	gcl_heap_free(mem->base.session->heap, mapping->staging);
+	gcl_block_free(mem->base.session, mapping->staging);
 	free(mapping);
 }
 
@@ -308,7 +316,7 @@ static cl_int mapping_return(const struct map *map, const struct gcl_mapping *ma
 		return order_run(map, completion);
 	if (completion)
 		return block_run(map, mapping, true, completion);
-	if (!contents_of(map->mem)->host_ptr)
+	if (!has_copy(map->mem))
 		return order_run(map, NULL);
 	transfer = mapping_transfer(map, mapping, true);
 	return gcl_transfer_run(&transfer);

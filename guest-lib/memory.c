@@ -131,7 +131,7 @@ static void mem_let_go(cl_mem mem, bool released)
 	gcl_list_for_each_safe (it, next, &mem->mappings) {
 		struct gcl_mapping *mapping = gcl_container_of(it, struct gcl_mapping, link);
 
-		gcl_heap_free(mem->base.session->heap, mapping->staging);
+		gcl_block_free(mem->base.session, mapping->staging);
 		free(mapping);
 	}
 	mem_put(mem->parent, released);
@@ -140,7 +140,7 @@ static void mem_let_go(cl_mem mem, bool released)
 
 void gcl_mem_abandon(cl_mem mem)
 {
-	gcl_heap_free(mem->base.session->heap, mem->heap_offset);
+	gcl_block_free(mem->base.session, mem->heap_offset);
 	mem_let_go(mem, false);
 	mem_free(mem);
 }
@@ -174,7 +174,7 @@ static void mem_put(cl_mem mem, bool released)
 	if (told)
 		gcl_post_release(session, id);
 	if (!awaited)
-		gcl_heap_free(session->heap, mem->heap_offset);
+		gcl_block_free(session, mem->heap_offset);
 	if (at_once)
 		destructors_run(mem);
 	else if (!kept)
@@ -253,6 +253,17 @@ static cl_int buffer_post(cl_mem mem, uint64_t block)
 	return status;
 }
 
+/* The program's own memory, if it is to be used and can be. */
+static bool buffer_pin(cl_mem mem)
+{
+	if (!mem->host_ptr || !gcl_block_pin(mem->base.session, mem->host_ptr, mem->size,
+					     GCL_PIN_BUFFER_MIN, true, &mem->heap_offset))
+		return false;
+	mem->heap = mem->host_ptr;
+	mem->resident = true;
+	return true;
+}
+
 /* Gets the memory of a resident buffer. Other buffers with contents are made on the host at once,
  * since there the contents are. */
 static cl_int buffer_place(cl_mem mem, const void *contents)
@@ -262,6 +273,8 @@ static cl_int buffer_place(cl_mem mem, const void *contents)
 	cl_int status;
 
 	if (!mem->context->resident && !contents)
+		return CL_SUCCESS;
+	if (mem->context->resident && buffer_pin(mem))
 		return CL_SUCCESS;
 	block = gcl_block_alloc(mem->base.session, mem->size, &memory);
 	REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);

@@ -13,6 +13,11 @@
 #define GCL_DIRECT_COPY_MAX (1024u * 1024u)
 #define GCL_DIRECT_FILL_MAX (64u * 1024u)
 
+/* Memory of the program's from these sizes on is pinned for the host's use, where the channel can,
+ * instead of being copied. */
+#define GCL_PIN_TRANSFER_MIN (32u * 1024u * 1024u)
+#define GCL_PIN_BUFFER_MIN   (1024u * 1024u)
+
 #define GCL_MEM_HOST_PTR_FLAGS (CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)
 #define GCL_MEM_ACCESS_FLAGS   (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 #define GCL_MEM_HOST_ACCESS_FLAGS                                                                  \
@@ -40,6 +45,24 @@ static inline bool gcl_inside(size_t offset, size_t size, size_t limit)
  * Return: the offset, or GCL_HEAP_NONE.
  */
 uint64_t gcl_block_alloc(struct gcl_session *session, size_t size, uint8_t **memory);
+
+/** gcl_block_free() - GCL_HEAP_NONE is accepted. */
+void gcl_block_free(struct gcl_session *session, uint64_t offset);
+
+/**
+ * gcl_block_pin() - make a block of the program's own memory, where the channel can; the caller
+ * must do without where it can't.
+ * @least: smaller ones are better copied, unless GUESTCL_PIN says otherwise
+ * @write: the host may write to it
+ */
+bool gcl_block_pin(struct gcl_session *session, const void *memory, size_t size, size_t least,
+		   bool write, uint64_t *offset);
+
+/** gcl_block_pinned() - is it the program's memory? */
+static inline bool gcl_block_pinned(uint64_t offset)
+{
+	return offset >= GCL_HEAP_MAX && offset != GCL_HEAP_NONE;
+}
 
 /**
  * gcl_block_expect() - the block at @offset stays in use until MEM_FREED names @id. Call before the

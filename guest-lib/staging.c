@@ -6,7 +6,8 @@
  * write is copied into it before the command is posted, a read out of it when it is done. A
  * blocking transfer goes in pieces through a few blocks that are used again, so that the copying
  * here overlaps with the device's; one that does not block needs one block for all of it, since
- * nobody is there to use it again.
+ * nobody is there to use it again. Where the channel can pin memory, large transfers use the
+ * program's in place of a block.
  */
 #include "memory.h"
 
@@ -52,7 +53,7 @@ static void staged_done(struct gcl_completion *completion, cl_int status)
 	if (staged->copy && status == CL_COMPLETE)
 		gcl_box_copy(&staged->to, &staged->from, staged->size);
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(staged->blocks); i++)
-		gcl_heap_free(staged->session->heap, staged->blocks[i]);
+		gcl_block_free(staged->session, staged->blocks[i]);
 	gcl_mem_put(staged->mem);
 	free(staged);
 }
@@ -248,7 +249,7 @@ static cl_int staged_run(const struct gcl_transfer *transfer)
 	REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);
 	completion = gcl_staged_completion(session, block);
 	if (!completion) {
-		gcl_heap_free(session->heap, block);
+		gcl_block_free(session, block);
 		return CL_OUT_OF_HOST_MEMORY;
 	}
 	if (transfer->write)
@@ -357,7 +358,7 @@ static cl_int pieces_run(const struct gcl_transfer *transfer)
 			status = ended;
 	}
 	for (size_t i = 0; i < LANES; i++)
-		gcl_heap_free(session->heap, lanes[i].block);
+		gcl_block_free(session, lanes[i].block);
 	if (transfer->event && status == CL_SUCCESS)
 		*transfer->event = last;
 	else
@@ -365,9 +366,58 @@ static cl_int pieces_run(const struct gcl_transfer *transfer)
 	return status;
 }
 
+/* ------------------------------------------------------------ in place */
+
+/*
+ * Where the region lies in one piece in the program's memory, or (of images) in rows at the pitches
+ * that the host is told, the host can use it there.
+ * @size: set to the bytes from its first to its last
+ */
+static bool host_contiguous(struct gcl_transfer *transfer, size_t *size)
+{
+	const size_t *region = transfer->region;
+	const struct gcl_box *host = &transfer->host;
+	size_t rows = region[1] * region[2];
+
+	*size = region[0] * rows;
+	if (rows == 1 || (host->row_pitch == region[0] &&
+			  (region[2] == 1 || host->slice_pitch == region[0] * region[1])))
+		return true;
+	if (transfer->shape != GCL_SHAPE_IMAGE)
+		return false;
+	transfer->wire_row = host->row_pitch;
+	transfer->wire_slice = host->slice_pitch;
+	return host->row_pitch % transfer->mem->element_size == 0 &&
+	       host->slice_pitch % host->row_pitch == 0 &&
+	       gcl_box_end(NULL, region, host->row_pitch, host->slice_pitch, size);
+}
+
+/* Return: true when it was done, or failed with *@status; false when it can't be done so. */
+static bool pinned_run(const struct gcl_transfer *wanted, cl_int *status)
+{
+	struct gcl_session *session = wanted->queue->base.session;
+	struct gcl_transfer transfer = *wanted;
+	struct gcl_completion *completion;
+	uint64_t block;
+	size_t size;
+
+	if (!gcl_channel_pins(session->channel) || !host_contiguous(&transfer, &size) ||
+	    !gcl_block_pin(session, transfer.host.bytes, size, GCL_PIN_TRANSFER_MIN,
+			   !transfer.write, &block))
+		return false;
+	completion = gcl_staged_completion(session, block);
+	if (!completion) {
+		gcl_block_free(session, block);
+		return false;
+	}
+	*status = gcl_transfer_post(&transfer, block, completion);
+	return true;
+}
+
 cl_int gcl_transfer_run(const struct gcl_transfer *transfer)
 {
 	bool locked = false;
+	cl_int status;
 
 	if (transfer->mem->resident && transfer->shape != GCL_SHAPE_IMAGE)
 		TRY(gcl_direct_lock(transfer->queue, transfer->blocking, transfer->wait_count,
@@ -376,5 +426,7 @@ cl_int gcl_transfer_run(const struct gcl_transfer *transfer)
 		direct_copy(transfer);
 		return gcl_direct_unlock(transfer->queue, transfer->type, transfer->event);
 	}
+	if (pinned_run(transfer, &status))
+		return status;
 	return transfer->blocking ? pieces_run(transfer) : staged_run(transfer);
 }

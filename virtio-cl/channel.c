@@ -175,6 +175,22 @@ void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_
 		channel->ops->heap_trim(channel, offset, size);
 }
 
+int gcl_channel_pin(struct gcl_channel *channel, void *address, uint64_t size, bool write,
+		    uint64_t *offset)
+{
+	if (gcl_channel_dead(channel))
+		return -EPIPE;
+	if (!gcl_channel_pins(channel))
+		return -EOPNOTSUPP;
+	return channel->ops->pin(channel, address, size, write, offset);
+}
+
+void gcl_channel_unpin(struct gcl_channel *channel, uint64_t offset)
+{
+	if (!gcl_channel_dead(channel))
+		channel->ops->unpin(channel, offset);
+}
+
 void gcl_channel_kill(struct gcl_channel *channel, int err)
 {
 	int alive = 0;

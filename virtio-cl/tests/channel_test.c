@@ -296,7 +296,7 @@ static void test_death_while_busy(void **state)
 static void test_last_words(void **state)
 {
 	struct pair pair = pair_fork(worker_send_and_crash);
-	struct gcl_frame head;
+	struct gcl_frame head = {.number = 1};
 	size_t size;
 
 	(void)state;

@@ -256,6 +256,82 @@ static int range_do(struct virtio_twin *twin, const struct virtio_cl_ioc_range *
 	return err;
 }
 
+uint8_t *virtio_twin_program(struct virtio_twin *twin, uint64_t length)
+{
+	uint8_t *at;
+
+	twin->program_count = virtio_twin_memory(twin, length, twin->program_segments);
+	twin->program_size = length;
+	twin->program = mmap(NULL, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	at = twin->program;
+	for (unsigned i = 0; i < twin->program_count; i++) {
+		place(at, twin->program_segments[i].length, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      twin->ram, twin->program_segments[i].offset);
+		at += twin->program_segments[i].length;
+	}
+	return twin->program;
+}
+
+/* The part of the program's pieces that lies in a range of its memory. */
+static unsigned program_pieces(const struct virtio_twin *twin, uint64_t first, uint64_t end,
+			       struct gcl_link_segment *pieces)
+{
+	unsigned count = 0;
+	uint64_t at = 0;
+
+	for (unsigned i = 0; i < twin->program_count; i++) {
+		const struct gcl_link_segment *segment = &twin->program_segments[i];
+		uint64_t from = at > first ? at : first;
+		uint64_t to = at + segment->length < end ? at + segment->length : end;
+
+		if (from < to)
+			pieces[count++] = (struct gcl_link_segment){
+				.offset = segment->offset + (from - at), .length = to - from};
+		at += segment->length;
+	}
+	return count;
+}
+
+static int twin_pin(struct virtio_twin *twin, struct virtio_cl_ioc_pin *pin)
+{
+	struct gcl_link_segment pieces[VIRTIO_CL_SEGMENTS_MAX];
+	uint64_t lead = pin->address % VIRTIO_CL_PAGE;
+	uint64_t first = pin->address - lead - (uintptr_t)twin->program;
+	uint64_t length =
+		(lead + pin->length + VIRTIO_CL_PAGE - 1) / VIRTIO_CL_PAGE * VIRTIO_CL_PAGE;
+	unsigned window = 0;
+	unsigned count;
+	int err;
+
+	if (first >= twin->program_size || length > twin->program_size - first)
+		return -EFAULT;
+	while (window < VIRTIO_CL_WINDOWS && twin->windows[window].length)
+		window++;
+	if (window == VIRTIO_CL_WINDOWS)
+		return -ENOSPC;
+	pin->offset = VIRTIO_CL_WINDOW_BASE + window * VIRTIO_CL_WINDOW_SIZE + lead;
+	count = program_pieces(twin, first, first + length, pieces);
+	err = virtio_twin_ask(twin, GCL_LINK_MAP, pin->offset - lead, length, pieces, count,
+			      twin->ram);
+	if (!err) {
+		twin->windows[window].offset = pin->offset;
+		twin->windows[window].length = length;
+	}
+	return err;
+}
+
+static int twin_unpin(struct virtio_twin *twin, uint64_t offset)
+{
+	unsigned window = (unsigned)((offset - VIRTIO_CL_WINDOW_BASE) / VIRTIO_CL_WINDOW_SIZE);
+	uint64_t length = twin->windows[window].length;
+
+	if (!length || twin->windows[window].offset != offset)
+		return -ENOENT;
+	twin->windows[window].length = 0;
+	return virtio_twin_ask(twin, GCL_LINK_UNMAP, offset - offset % VIRTIO_CL_PAGE, length, NULL,
+			       0, -1);
+}
+
 static int request_do(struct virtio_twin *twin, unsigned long request, void *argument)
 {
 	switch (request) {
@@ -274,6 +350,10 @@ static int request_do(struct virtio_twin *twin, unsigned long request, void *arg
 	case VIRTIO_CL_IOC_RELEASE:
 		twin->releases++;
 		return range_do(twin, argument, chunk_release);
+	case VIRTIO_CL_IOC_PIN:
+		return twin_pin(twin, argument);
+	case VIRTIO_CL_IOC_UNPIN:
+		return twin_unpin(twin, ((struct virtio_cl_ioc_unpin *)argument)->offset);
 	default:
 		return -ENOTTY;
 	}
@@ -346,6 +426,8 @@ void virtio_twin_fini(void)
 	for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	if (twin->program)
+		munmap(twin->program, twin->program_size);
 	pthread_mutex_destroy(&twin->lock);
 	the_twin = NULL;
 }

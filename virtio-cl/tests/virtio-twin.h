@@ -33,6 +33,13 @@ struct virtio_twin {
 	_Atomic uint64_t wakes;
 	_Atomic uint64_t chunks; /* populated now */
 	_Atomic uint64_t populates, releases;
+	uint8_t *program; /* memory of the program's, as virtio_twin_program() made it */
+	uint64_t program_size;
+	struct gcl_link_segment program_segments[VIRTIO_CL_SEGMENTS_MAX];
+	unsigned program_count;
+	struct {
+		uint64_t offset, length; /* of the pages; length 0: free */
+	} windows[VIRTIO_CL_WINDOWS];
 	uint64_t chunks_max; /* then the guest's memory is used up; 0: no limit */
 	const char *refusal; /* of sessions */
 };
@@ -47,6 +54,9 @@ const struct gcl_virtio_calls *virtio_twin_calls(void);
 /** virtio_twin_memory() - @length bytes of guest memory, in pieces. Return: how many. */
 unsigned virtio_twin_memory(struct virtio_twin *twin, uint64_t length,
 			    struct gcl_link_segment *segments);
+
+/** virtio_twin_program() - make memory for the program that can be pinned; the rest can't. */
+uint8_t *virtio_twin_program(struct virtio_twin *twin, uint64_t length);
 
 /** virtio_twin_ask() - one request to the worker. Return: its answer, or -EPIPE. */
 int virtio_twin_ask(struct virtio_twin *twin, enum gcl_link_op op, uint64_t offset, uint64_t length,

@@ -241,6 +241,72 @@ static void test_payload_in_a_hole(void **state)
 	assert_int_equal(gcl_channel_receive(pair->worker, &head, body, sizeof body), -EPROTO);
 }
 
+/* ------------------------------------------------------------ windows */
+
+/* The program's memory, at any address, is where the worker sees it, and goes when it is told to.
+ */
+static void test_pin(void **state)
+{
+	struct pair *pair = *state;
+	uint8_t *memory = virtio_twin_program(pair->twin, MIB);
+	struct gcl_frame head, back;
+	uint64_t offset, other;
+	uint8_t *there;
+	uint8_t body[8];
+
+	for (unsigned i = 0; i < MIB; i++)
+		memory[i] = (uint8_t)(i * 7 + (i >> 12));
+	assert_true(gcl_channel_pins(pair->guest));
+	assert_int_equal(gcl_channel_pin(pair->guest, memory + 5000, 300000, true, &offset), 0);
+	assert_true(offset >= GCL_HEAP_MAX);
+	assert_int_equal(offset % 4096, 5000 % 4096);
+	there = gcl_channel_heap_ptr(pair->worker, offset, 300000);
+	assert_non_null(there);
+	assert_memory_equal(there, memory + 5000, 300000);
+	there[299999] ^= 0xff;
+	assert_memory_equal(there, memory + 5000, 300000);
+	assert_ptr_equal(gcl_channel_heap_ptr(pair->guest, offset + 7, 299993), memory + 5007);
+	assert_null(gcl_channel_heap_ptr(pair->guest, offset + 7, 299994));
+	assert_null(gcl_channel_heap_ptr(pair->guest, offset - 1, 1));
+	assert_int_equal(gcl_channel_pin(pair->guest, memory + 5000, 1, false, &other), 0);
+	assert_int_not_equal(other, offset);
+
+	/* Messages name it both ways. */
+	head = (struct gcl_frame){.number = 1, .payload_offset = offset, .payload_size = 300000};
+	assert_true(gcl_channel_send(pair->guest, &head, NULL, 0, 0) > 0);
+	assert_int_equal(gcl_channel_receive(pair->worker, &back, body, sizeof body), 1);
+	assert_true(gcl_channel_send(pair->worker, &head, NULL, 0, 0) > 0);
+	assert_int_equal(gcl_channel_receive(pair->guest, &back, body, sizeof body), 1);
+
+	gcl_channel_unpin(pair->guest, offset);
+	assert_null(gcl_channel_heap_ptr(pair->worker, offset, 1));
+	assert_null(gcl_channel_heap_ptr(pair->guest, offset, 1));
+	assert_non_null(gcl_channel_heap_ptr(pair->worker, other, 1));
+	gcl_channel_unpin(pair->guest, offset);
+	assert_true(gcl_channel_send(pair->guest, &head, NULL, 0, 0) > 0);
+	assert_int_equal(gcl_channel_receive(pair->worker, &back, body, sizeof body), -EPROTO);
+	gcl_channel_unpin(pair->guest, other);
+}
+
+static void test_no_pin(void **state)
+{
+	static uint8_t mine[8192];
+	struct pair *pair = *state;
+	uint8_t *memory = virtio_twin_program(pair->twin, MIB);
+	uint64_t offsets[VIRTIO_CL_WINDOWS], offset;
+
+	assert_int_equal(gcl_channel_pin(pair->guest, mine, sizeof mine, true, &offset), -EFAULT);
+	for (unsigned i = 0; i < VIRTIO_CL_WINDOWS; i++)
+		assert_int_equal(
+			gcl_channel_pin(pair->guest, memory + i, MIB - i, true, offsets + i), 0);
+	assert_int_equal(gcl_channel_pin(pair->guest, memory, 1, true, &offset), -ENOSPC);
+	gcl_channel_unpin(pair->guest, offsets[17]);
+	assert_int_equal(gcl_channel_pin(pair->guest, memory, 1, true, &offset), 0);
+	gcl_channel_kill(pair->guest, -EIO);
+	assert_int_equal(gcl_channel_pin(pair->guest, memory, 1, true, &offset), -EPIPE);
+	gcl_channel_unpin(pair->guest, offsets[1]);
+}
+
 /* ------------------------------------------------------------ the link */
 
 static void test_bad_messages(void **state)
@@ -364,6 +430,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ahead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_payload_in_a_hole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pin, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_pin, setup, teardown),
 		cmocka_unit_test(test_bad_messages),
 		cmocka_unit_test_setup_teardown(test_refused_messages, setup, teardown),
 		cmocka_unit_test(test_no_device),
