@@ -20,8 +20,11 @@
 
 struct gcl_stream_sender {
 	struct gcl_stream_queue queue;
-	_Atomic bool busy;   /* some thread is at the socket's writing end; see stream-sender.c */
-	_Atomic bool failed; /* the peer takes nothing any more */
+	_Atomic bool busy;    /* some thread is at the socket's writing end; see stream-sender.c */
+	_Atomic bool failed;  /* the peer takes nothing any more */
+	_Atomic bool dozing;  /* the thread will look at the queue soon; see stream-sender.c */
+	_Atomic unsigned run; /* frames queued since this side last waited for some */
+	bool gathers;	      /* it may let frames wait for others, if only for a moment */
 
 	pthread_mutex_t lock; /* protects what follows; a leaf */
 	pthread_cond_t wake;  /* of the thread */
@@ -29,6 +32,7 @@ struct gcl_stream_sender {
 	pthread_t thread;
 	_Atomic bool started;
 	bool wanted; /* there is something to do for the thread */
+	bool doze;   /* it need not do it at once */
 	bool ending;
 	_Atomic unsigned waiters; /* for room */
 	_Atomic unsigned trim_count;
@@ -89,6 +93,9 @@ void gcl_stream_sender_fini(struct gcl_stream *stream, bool own);
 /** gcl_stream_send() - something was put into the queue: send what the socket takes, and leave the
  * rest to the thread. Never blocks. */
 void gcl_stream_send(struct gcl_stream *stream);
+
+/** gcl_stream_post() - the same for a frame that may wait for others for a moment. */
+void gcl_stream_post(struct gcl_stream *stream);
 
 /** gcl_stream_trim() - tell the peer, when something else is sent or now, that this range of the
  * heap isn't used any more. Any thread. */

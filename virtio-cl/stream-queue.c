@@ -171,6 +171,12 @@ bool gcl_stream_queue_empty(const struct gcl_stream_queue *queue)
 	       atomic_load_explicit(&queue->tail, memory_order_seq_cst);
 }
 
+uint64_t gcl_stream_queue_used(const struct gcl_stream_queue *queue)
+{
+	return atomic_load_explicit(&queue->head, memory_order_relaxed) -
+	       atomic_load_explicit(&queue->tail, memory_order_relaxed);
+}
+
 bool gcl_stream_queue_writable(const struct gcl_stream_queue *queue)
 {
 	uint64_t position;

@@ -61,6 +61,9 @@ static inline bool gcl_stream_queue_between(const struct gcl_stream_queue *queue
 
 bool gcl_stream_queue_empty(const struct gcl_stream_queue *queue);
 
+/** gcl_stream_queue_used() - about how many bytes wait, without payloads. */
+uint64_t gcl_stream_queue_used(const struct gcl_stream_queue *queue);
+
 /** gcl_stream_queue_writable() - is there room for the largest frame? */
 bool gcl_stream_queue_writable(const struct gcl_stream_queue *queue);
 

@@ -9,6 +9,12 @@
  * not take is left to a thread of the channel's own, which is started when it is first needed and
  * sleeps otherwise; so a posted command never waits for a later call.
  *
+ * One frame a call is the quickest for a program that waits for its answer, and the dearest for one
+ * that posts many: each wakes the worker. So after a few frames without a wait in between, the
+ * guest's side lets them gather, and the thread, which dozes meanwhile, sends what there is every
+ * now and then; so does whoever waits, or finds that enough have gathered. Completions never
+ * gather, since somebody may wait for each.
+ *
  * Heap memory that was given back is told to the peer by frames of the carrier's own, which are
  * sent between those of messages. A range is entered before it can be used again, and what is
  * entered goes out before what was queued later: the peer never gives up what is in use.
@@ -19,6 +25,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/cleanup.h"
@@ -31,6 +38,13 @@
 
 /* How long the thread keeps the duty without looking at the channel's end. */
 #define THREAD_WRITES 64
+
+/* So many frames without a wait are the beginning of many more, which gather for so long, or until
+ * there are so many bytes. When none came for some time the thread sleeps. */
+#define RUN_LONG     8u
+#define GATHER_NS    50000
+#define GATHER_BYTES (16u << 10)
+#define DOZES_IDLE   10u
 
 /* How often one that waits for room tries to send itself, where there is no thread for it. */
 #define STUCK_MS 1
@@ -150,13 +164,14 @@ static bool start_locked(struct gcl_stream *stream)
 }
 
 /* Without a thread, what is left waits for the next call that sends or waits. */
-static void hand_over(struct gcl_stream *stream)
+static void hand_over(struct gcl_stream *stream, bool doze)
 {
 	struct gcl_stream_sender *sender = &stream->sender;
 
 	pthread_mutex_lock(&sender->lock);
 	if (start_locked(stream)) {
 		sender->wanted = true;
+		sender->doze |= doze; /* dozing promises it */
 		pthread_cond_signal(&sender->wake);
 	} else {
 		gcl_log_peer(ring, "cannot start a thread to send with: raise the limit of "
@@ -185,10 +200,31 @@ void gcl_stream_send(struct gcl_stream *stream)
 		outcome = write_some(stream, 1);
 		atomic_store(&sender->busy, false); /* pairs with duty_take() */
 		if (outcome != SENT_ALL) {
-			hand_over(stream);
+			hand_over(stream, false);
 			return;
 		}
 	} while (!nothing_queued(sender));
+}
+
+void gcl_stream_post(struct gcl_stream *stream)
+{
+	struct gcl_stream_sender *sender = &stream->sender;
+	unsigned run = atomic_fetch_add_explicit(&sender->run, 1, memory_order_relaxed);
+
+	if (!sender->gathers || run < RUN_LONG ||
+	    gcl_stream_queue_used(&sender->queue) >= GATHER_BYTES) {
+		gcl_stream_send(stream);
+		return;
+	}
+	/* Pairs with doze(): what was queued, then dozing. */
+	if (atomic_load(&sender->dozing))
+		return;
+	atomic_store(&sender->dozing, true);
+	hand_over(stream, true);
+	if (!sender->started) {
+		atomic_store(&sender->dozing, false);
+		gcl_stream_send(stream);
+	}
 }
 
 /* Sends until nothing is left, waiting for the socket in between. */
@@ -213,6 +249,25 @@ static void sender_work(struct gcl_stream *stream)
 	}
 }
 
+/* Looks at the queue every now and then, until nothing was queued for a while. */
+static void doze(struct gcl_stream *stream)
+{
+	const struct timespec pause = {.tv_nsec = GATHER_NS};
+	struct gcl_stream_sender *sender = &stream->sender;
+
+	for (unsigned idle = 0; idle < DOZES_IDLE; idle++) {
+		nanosleep(&pause, NULL);
+		if (sender->failed || gcl_channel_dead(&stream->channel))
+			break;
+		if (nothing_queued(sender))
+			continue;
+		sender_work(stream);
+		idle = 0;
+	}
+	atomic_store(&sender->dozing, false); /* pairs with gcl_stream_post() */
+	sender_work(stream);
+}
+
 bool gcl_stream_stuck(struct gcl_stream *stream)
 {
 	return !stream->sender.started && !nothing_queued(&stream->sender) &&
@@ -223,7 +278,10 @@ static void *sender_run(void *data)
 {
 	struct gcl_stream *stream = data;
 	struct gcl_stream_sender *sender = &stream->sender;
+	bool may_doze;
 
+	/* A doze is short: the kernel must not make it as long again. */
+	prctl(PR_SET_TIMERSLACK, 1000);
 	pthread_mutex_lock(&sender->lock);
 	while (!sender->ending) {
 		if (!sender->wanted) {
@@ -231,8 +289,13 @@ static void *sender_run(void *data)
 			continue;
 		}
 		sender->wanted = false;
+		may_doze = sender->doze;
+		sender->doze = false;
 		pthread_mutex_unlock(&sender->lock);
-		sender_work(stream);
+		if (may_doze)
+			doze(stream);
+		else
+			sender_work(stream);
 		pthread_mutex_lock(&sender->lock);
 	}
 	pthread_mutex_unlock(&sender->lock);

@@ -60,7 +60,10 @@ static void stream_commit(struct gcl_channel *channel, const struct gcl_frame *h
 		payload = gcl_channel_heap_ptr(channel, head->payload_offset, head->payload_size);
 	stream->begun = head->sequence;
 	gcl_stream_queue_commit(&stream->sender.queue, head, body_size, payload);
-	gcl_stream_send(stream);
+	if (payload)
+		gcl_stream_send(stream);
+	else
+		gcl_stream_post(stream);
 }
 
 /* Where it can't be told there are many. */
@@ -179,6 +182,10 @@ static int frames_wait(struct gcl_stream *stream, int timeout_ms)
 	bool first = true;
 	int result, step;
 
+	/* Whoever waits for answers has nothing more to say for now. */
+	atomic_store_explicit(&stream->sender.run, 0, memory_order_relaxed);
+	if (!gcl_stream_queue_empty(&stream->sender.queue))
+		gcl_stream_send(stream);
 	/* What there was receive() has found; here the first read is a look, or after the sleep. */
 	stream->input.short_read = true;
 	for (;;) {
@@ -316,6 +323,7 @@ int gcl_stream_create(bool guest, struct gcl_greeting *greeting, void *heap,
 	if (!one_cpu())
 		stream->spin_ns = guest ? GCL_SPIN_GUEST_NS : GCL_SPIN_WORKER_NS;
 	stream->looks_paid = LOOKS_MAX / 2;
+	stream->sender.gathers = guest;
 	stream->pid = getpid();
 	*out = &stream->channel;
 	return 0;

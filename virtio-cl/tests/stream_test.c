@@ -381,6 +381,45 @@ static void test_posting_never_blocks(void **state)
 		gcl_channel_close(ends[i]);
 }
 
+/* What gathers goes all the same, soon, and without a later call: whether there is a thread for it
+ * or not, and after a pause again. */
+static void test_gathered_posts(void **state)
+{
+	struct gcl_frame head = {.number = 1};
+	struct gcl_channel *guest, *worker;
+	uint64_t sent = 0;
+	int fds[2];
+
+	(void)state;
+	for (unsigned threads = 0; threads < 2; threads++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+		guest = end_make(true, fds[0]);
+		worker = end_make(false, fds[1]);
+		((struct gcl_stream *)guest)->sender.ending = !threads; /* then none is started */
+		for (unsigned round = 0; round < 200; round++) {
+			unsigned count = 1 + round % 50 * 7;
+
+			for (unsigned i = 0; i < count; i++)
+				assert_int_equal(gcl_channel_send(guest, &head, body, i % 60, 0),
+						 ++sent);
+			for (unsigned i = 0; i < count; i++) {
+				struct gcl_frame got;
+				size_t size;
+
+				assert_int_equal(message_receive(worker, &got, body, sizeof body,
+								 &size, MANY_MS),
+						 1);
+				assert_int_equal(size, i % 60);
+			}
+			/* Short and long enough for the thread to sleep meanwhile, and between. */
+			nanosleep(&(struct timespec){0, round % 8 * 200000}, NULL);
+		}
+		gcl_channel_close(guest);
+		gcl_channel_close(worker);
+		sent = 0;
+	}
+}
+
 /* A peer that reads slowly costs a bounded queue, then -EAGAIN, and nothing is lost or doubled. */
 static void test_slow_reader(void **state)
 {
@@ -538,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_trim_and_use),
 		cmocka_unit_test(test_death_at_every_byte),
 		cmocka_unit_test(test_posting_never_blocks),
+		cmocka_unit_test(test_gathered_posts),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_fork_while_sending),
 		cmocka_unit_test(test_close_while_sending),
