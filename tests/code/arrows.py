@@ -68,6 +68,7 @@ ARROWS = {
     "tests/code": {"virtio-cl", "virtio-cl/base", "proto"},
     # Programs for a guest, which know the driver.
     "tests/vm": {"virtio-cl/uapi"},
+    "tests/vm/hostile": {"virtio-cl/uapi", "virtio-cl/driver"},
     "tests/fuzz": {
         "tests/stub-runtime",
         "host-daemon",

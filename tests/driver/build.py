@@ -47,6 +47,28 @@ def dkms_command(folder, kernel):
     return shlex.split(done.stdout)
 
 
+def hostile_command(folder, kernel):
+    """How the module of tests/vm/hostile is made."""
+    shutil.copytree(HERE.parent / "vm" / "hostile", folder, dirs_exist_ok=True)
+    return ["make", "-C", kernel, f"M={folder}", f"GUESTCL={HERE.parent.parent}", "modules"]
+
+
+def check(command, folder, module, sparse):
+    """Ends the test if the module's build fails, or has something to say."""
+    done = subprocess.run(
+        [*command, "W=1", *(["C=2"] if sparse else [])],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    faults = [line for line in done.stdout.splitlines() if COMPLAINT.search(line)]
+    if done.returncode or faults or not (pathlib.Path(folder) / module).exists():
+        sys.exit(done.stdout)
+    print(f"{module} builds without a warning")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("series")
@@ -59,19 +81,11 @@ def main():
         sys.exit(SKIPPED)
     with tempfile.TemporaryDirectory() as folder:
         install(options.build, folder)
-        command = [*dkms_command(folder, kernel), "W=1", *(["C=2"] if options.sparse else [])]
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        faults = [line for line in done.stdout.splitlines() if COMPLAINT.search(line)]
-        if done.returncode or faults or not (pathlib.Path(folder) / "virtio_cl.ko").exists():
-            sys.exit(done.stdout)
-    print(f"virtio_cl.ko builds without a warning with {kernel.name}")
+        command = dkms_command(folder, kernel)
+        check(command, folder, "virtio_cl.ko", options.sparse)
+    with tempfile.TemporaryDirectory() as folder:
+        command = hostile_command(folder, kernel)
+        check(command, folder, "virtio_cl_hostile.ko", options.sparse)
 
 
 main()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-DRIVER = HERE.parent.parent / "virtio-cl" / "driver"
+FOLDERS = (HERE.parent.parent / "virtio-cl" / "driver", HERE.parent / "vm" / "hostile")
 SKIPPED = 77
 
 # The driver is built for several kernels, with the older form of a comparison in one place.
@@ -20,7 +20,7 @@ def main():
     if found.returncode:
         print("SKIPPED: no checkpatch.pl, see above")
         sys.exit(SKIPPED)
-    files = sorted([*DRIVER.glob("*.c"), *DRIVER.glob("*.h")])
+    files = [path for folder in FOLDERS for path in sorted(folder.glob("*.[ch]"))]
     done = subprocess.run(
         [
             "perl",
