@@ -47,6 +47,7 @@ class Host:
         options = argparse.Namespace(
             build=pathlib.Path(build), daemon_build=daemon_build, config=None,
             set=["socket-group=", *settings], staging=False, may_die=False,
+            channel="local",
         )  # fmt: skip
         self.daemon = with_guestcld.Daemon(options)
         self.vm_dir = self.daemon.directory / "vm"
