@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * How a guest program finds its host.
  */

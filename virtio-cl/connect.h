@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How a guest program finds its host: which channel, and what the user is told when there is none.
  *

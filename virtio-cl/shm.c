@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * A channel over shared memory once it stands: rings, doorbells, waiting, and the end of the peer.
  *

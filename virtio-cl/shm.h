@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A channel over memory that both sides see: what the local and the virtio channel have in common.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Opening a session of the driver's device file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the guest's end asks of the system for the driver's device file, so that a test can put
  * something else in its place.

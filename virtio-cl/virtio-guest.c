@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * The guest's end of a virtio channel: a session of the driver's device file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A virtio session's address space in the worker: what of it is mapped guest memory, and where.
  *

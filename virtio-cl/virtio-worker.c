@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * The worker's end of a virtio channel: its memory comes and goes as the broker says.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The virtio channel: ring and heap in a guest's memory, which the worker maps.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * What moving data costs: blocking reads and writes of buffers and images, and writes that don't
  * block, at several sizes. Runs on any OpenCL platform, the first one's first device.

@@ -41,6 +41,7 @@ ARROWS = {
     # What ties guestcl to libvirt is a program of its own.
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
+    "host-daemon/tool": {"virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
     "host-daemon/tests": {
         "host-daemon",
         "host-daemon/broker",

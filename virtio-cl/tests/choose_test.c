@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * Which channel a program gets, by the environment, and what it is told when it gets none.
  */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * The worker's address space: guest memory in pieces comes out in one piece, and nothing else can
  * be had, whatever the messages say.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * For tests: the device and the broker of a virtio channel, without a VM.
  *

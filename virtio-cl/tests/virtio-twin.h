@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * For tests: what stands between guest and worker of a virtio channel, without a VM: a device file
  * as the driver's, and the broker behind it. Guest memory is a memfd, given out in scattered

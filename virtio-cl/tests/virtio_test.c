@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 /*
  * What is special about the virtio channel: memory that comes and goes, bells, and what the broker
  * may say. channel_test.c has what it shares with others.
