@@ -85,11 +85,10 @@ static int pair_take(struct gcl_vm_config *vm, char *pair)
 static int vm_take(struct gcl_vm_config *vm, char *rest)
 {
 	const char *name = strsep(&rest, " "), *file = strsep(&rest, " ");
-	char wanted[UUID_LENGTH + sizeof ".sock"];
 
-	/* The socket's name is ours to give; the domain says whether it has one. */
-	snprintf(wanted, sizeof wanted, "%s.sock", vm->id);
-	if (!name || !*name || !file || (strcmp(file, "-") != 0 && strcmp(file, wanted) != 0))
+	/* The name has one form only; the domain says whether it has one. */
+	snprintf(vm->socket, sizeof vm->socket, "libvirt-%s.sock", vm->id);
+	if (!name || !*name || !file || (strcmp(file, "-") != 0 && strcmp(file, vm->socket) != 0))
 		return -EINVAL;
 	name_decode(vm->name, sizeof vm->name, name);
 	for (char *pair = strsep(&rest, " "); pair; pair = strsep(&rest, " ")) {

@@ -61,7 +61,17 @@ static void limits_log(const struct gcl_vm *vm, const struct gcl_vm_config *conf
 			     config->weight);
 }
 
-static void domain_take(struct gcl_libvirt *libvirt, const struct gcl_vm_config *config)
+/* Its path, of its name in vm-dir. vm-dir leaves room for every name. */
+static void socket_place(const struct gcl_libvirt *libvirt, struct gcl_vm_config *config)
+{
+	char name[sizeof config->socket];
+
+	memcpy(name, config->socket, sizeof name);
+	snprintf(config->socket, sizeof config->socket, "%s/%.*s", libvirt->broker->config.vm_dir,
+		 (int)GCL_VM_ID_MAX, name);
+}
+
+static void domain_take(struct gcl_libvirt *libvirt, struct gcl_vm_config *config)
 {
 	struct domain *domain = domain_find(libvirt, config->id);
 	const struct gcl_vm *vm = gcl_vms_find(libvirt->broker, config->id);
@@ -86,6 +96,7 @@ static void domain_take(struct gcl_libvirt *libvirt, const struct gcl_vm_config 
 	}
 	domain->listed = true;
 	limits_log(vm, config);
+	socket_place(libvirt, config);
 	/* Without a socket it stays in the list, and is tried again when it is listed again. */
 	gcl_vms_add(libvirt->broker, config);
 }

@@ -26,7 +26,8 @@ enum gcl_libvirt_verb {
 /* What a line says. */
 struct gcl_libvirt_line {
 	enum gcl_libvirt_verb verb;
-	struct gcl_vm_config vm; /* its id alone, except with GCL_LIBVIRT_VM */
+	struct gcl_vm_config
+		vm; /* its id alone, except with GCL_LIBVIRT_VM; its socket within vm-dir */
 };
 
 /** gcl_libvirt_parse() - read a line without its '\n'. Return: 0 or -EINVAL: it is none of ours. */

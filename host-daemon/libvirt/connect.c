@@ -283,11 +283,11 @@ int gcl_socket_path(const struct gcl_target *target, const char *vm_dir, char *p
 	int n;
 
 	if (vm_dir)
-		n = snprintf(path, size, "%s/%s.sock", vm_dir, target->uuid);
+		n = snprintf(path, size, "%s/" GCL_SOCKET_FORMAT, vm_dir, target->uuid);
 	else if (session && runtime && *runtime)
-		n = snprintf(path, size, "%s/guestcl/vm/%s.sock", runtime, target->uuid);
+		n = snprintf(path, size, "%s/guestcl/vm/" GCL_SOCKET_FORMAT, runtime, target->uuid);
 	else
-		n = snprintf(path, size, "/run/guestcl/vm/%s.sock", target->uuid);
+		n = snprintf(path, size, "/run/guestcl/vm/" GCL_SOCKET_FORMAT, target->uuid);
 	if (n < 0 || (size_t)n >= size || *path != '/') {
 		gcl_say("the socket's path %s is %s: set --vm-dir", path,
 			*path == '/' ? "too long" : "not absolute");

@@ -115,7 +115,7 @@ static bool socket_check(const struct gcl_follower *follower, struct gcl_followe
 	bool told = domain->refused;
 	char file[64];
 
-	snprintf(file, sizeof file, "%s.sock", domain->uuid);
+	snprintf(file, sizeof file, GCL_SOCKET_FORMAT, domain->uuid);
 	domain->refused = true;
 	if (!slash || strcmp(slash + 1, file) != 0) {
 		if (!told)
@@ -154,7 +154,7 @@ static char *line_make(const struct gcl_follower *follower, struct gcl_followed 
 	fprintf(file, "vm %s ", domain->uuid);
 	name_write(file, name);
 	if (record->channel == GCL_CHANNEL_VIRTIO)
-		fprintf(file, " %s.sock", domain->uuid);
+		fprintf(file, " " GCL_SOCKET_FORMAT, domain->uuid);
 	else
 		fputs(" -", file);
 	if (record->limits.memory)

@@ -29,6 +29,10 @@
 /* Aliases of users' own begin with "ua-"; libvirt keeps them. */
 #define GCL_DEVICE_ALIAS "ua-guestcl"
 
+/* The file in vm-dir, of a UUID. It is named as libvirt names the AppArmor profile of the domain's
+ * QEMU, so that one rule for all lets each reach its own (apparmor). */
+#define GCL_SOCKET_FORMAT "libvirt-%s.sock"
+
 #define GCL_REASON_MAX 512
 
 /* Exit statuses; 64 is argp's for a wrong command line. */

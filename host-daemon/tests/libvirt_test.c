@@ -17,11 +17,11 @@ static void test_vm(void **state)
 	struct gcl_libvirt_line line;
 
 	(void)state;
-	assert_int_equal(gcl_libvirt_parse("vm " UUID " web1 " UUID ".sock", &line), 0);
+	assert_int_equal(gcl_libvirt_parse("vm " UUID " web1 libvirt-" UUID ".sock", &line), 0);
 	assert_int_equal(line.verb, GCL_LIBVIRT_VM);
 	assert_string_equal(line.vm.id, UUID);
 	assert_string_equal(line.vm.name, "web1");
-	assert_string_equal(line.vm.socket, "");
+	assert_string_equal(line.vm.socket, "libvirt-" UUID ".sock");
 	assert_int_equal(line.vm.memory, 0);
 	assert_int_equal(line.vm.weight, 1);
 
@@ -59,11 +59,12 @@ static void test_wrong(void **state)
 		"vm " UUID,
 		"vm " UUID " ",
 		"vm " UUID " name",
-		"vm " UUID "  " UUID ".sock",
+		"vm " UUID "  libvirt-" UUID ".sock",
+		"vm " UUID " name " UUID ".sock",
 		"vm " UUID " name ",
 		"vm " UUID " name /etc/passwd",
-		"vm " UUID " name ../" UUID ".sock",
-		"vm " UUID " name 6a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01.sock",
+		"vm " UUID " name ../libvirt-" UUID ".sock",
+		"vm " UUID " name libvirt-6a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01.sock",
 		"vm " UUID " name - cid",
 		"vm " UUID " name - cid=x",
 		"vm " UUID " name - cid=-1",

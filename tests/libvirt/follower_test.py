@@ -70,7 +70,7 @@ class Lines(unittest.TestCase):
         self.wait(f'no "{text}"', lambda: len(re.findall(re.escape(text), self.host.log_text())) >= times)
 
     def sockets(self):
-        return {path.name.removesuffix(".sock") for path in self.host.vm_dir.glob("*.sock")}
+        return {path.name.removesuffix(".sock").removeprefix("libvirt-") for path in self.host.vm_dir.glob("*.sock")}
 
     def wait_sockets(self, *wanted):
         wanted = {*wanted, THREE}
@@ -79,11 +79,11 @@ class Lines(unittest.TestCase):
     def test_coming_and_going(self):
         self.follower()
         self.wait_sockets()
-        self.say(f"vm {ONE} web1 {ONE}.sock memory=4294967296 weight=2", "listed")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock memory=4294967296 weight=2", "listed")
         self.wait_log("VM web1: device memory 4096 MiB, weight 2")
         self.wait_log("following libvirt's domains at some://where; attached: 1")
         self.wait_sockets(ONE)
-        self.say(f"vm {ONE} other%20name {ONE}.sock weight=3", f"vm {TWO} two -")
+        self.say(f"vm {ONE} other%20name libvirt-{ONE}.sock weight=3", f"vm {TWO} two -")
         self.wait_log("VM web1: is called other name now")
         self.wait_log("VM other name: device memory without limit, weight 3")
         self.wait_sockets(ONE, TWO)
@@ -96,12 +96,12 @@ class Lines(unittest.TestCase):
 
     def test_lines_that_are_none(self):
         self.follower()
-        self.say("nonsense", f"vm {ONE} web1 ../{ONE}.sock", "vm " + 5000 * "x" + f" gone {ONE}")
-        self.say(f"vm {ONE} web1 {ONE}.sock")
+        self.say("nonsense", f"vm {ONE} web1 ../libvirt-{ONE}.sock", "vm " + 5000 * "x" + f" gone {ONE}")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock")
         self.wait_sockets(ONE)
         self.wait_log('guestcl-libvirt said "nonsense", which is left out')
         self.wait_log("guestcl-libvirt said a line that is too long")
-        line = f"vm {TWO} two {TWO}.sock\n"
+        line = f"vm {TWO} two libvirt-{TWO}.sock\n"
         for part in (line[:1], line[1:50], line[50:]):
             self.pipe.write(part)
             self.pipe.flush()
@@ -111,12 +111,12 @@ class Lines(unittest.TestCase):
     def test_a_new_follower(self):
         """VMs stay while there is none; those that it doesn't list are gone."""
         self.follower()
-        self.say(f"vm {ONE} web1 {ONE}.sock", f"vm {TWO} two {TWO}.sock", "listed")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock", f"vm {TWO} two libvirt-{TWO}.sock", "listed")
         self.wait_sockets(ONE, TWO)
         self.end()
         self.wait_log("guestcl-libvirt ended with status 0: tried again after 1 s")
         self.follower()
-        self.say(f"vm {TWO} two {TWO}.sock")
+        self.say(f"vm {TWO} two libvirt-{TWO}.sock")
         time.sleep(0.1)
         self.assertEqual(self.sockets(), {ONE, TWO, THREE})
         self.say("listed")
@@ -134,20 +134,20 @@ class Lines(unittest.TestCase):
 
     def test_the_configuration_is_stronger(self):
         self.follower()
-        self.say(f"vm {THREE} mine {THREE}.sock memory=1", "listed", f"gone {THREE}")
+        self.say(f"vm {THREE} mine libvirt-{THREE}.sock memory=1", "listed", f"gone {THREE}")
         self.wait_log(f"VM {THREE}: guestcld.conf says what it may, not libvirt")
-        self.say(f"vm {ONE} web1 {ONE}.sock")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock")
         self.wait_sockets(ONE)
 
     def test_configured_anew(self):
         self.follower()
-        self.say(f"vm {ONE} web1 {ONE}.sock", "listed")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock", "listed")
         self.wait_sockets(ONE)
         self.configure("some://where/else")
         os.kill(self.host.pid, signal.SIGHUP)
         self.wait_sockets()
         self.follower()
-        self.say(f"vm {TWO} two {TWO}.sock", "listed")
+        self.say(f"vm {TWO} two libvirt-{TWO}.sock", "listed")
         self.wait_log("following libvirt's domains at some://where/else; attached: 1")
         self.configure("")
         os.kill(self.host.pid, signal.SIGHUP)
@@ -161,7 +161,7 @@ class Lines(unittest.TestCase):
         self.wait_log(f"can't start {self.program}: No such file or directory")
         pathlib.Path(f"{self.program}.gone").rename(self.program)
         self.follower()
-        self.say(f"vm {ONE} web1 {ONE}.sock", "listed")
+        self.say(f"vm {ONE} web1 libvirt-{ONE}.sock", "listed")
         self.wait_sockets(ONE)
 
 

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#define SOCKET "/run/guestcl/vm/5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01.sock"
+#define SOCKET "/run/guestcl/vm/libvirt-5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01.sock"
 
 static const struct gcl_host host_now = {"QEMU", 9000000, 7002022};
 

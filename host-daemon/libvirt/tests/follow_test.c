@@ -11,8 +11,9 @@
 #include "domains.h"
 #include "follow.h"
 
-#define URI  "test:///default"
-#define UUID "5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01"
+#define URI    "test:///default"
+#define UUID   "5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e01"
+#define SOCKET "libvirt-" UUID ".sock"
 
 struct fixture {
 	virConnect *conn;
@@ -130,13 +131,13 @@ static void test_life(void **state)
 
 	expect(fixture, "listed");
 	run(gcl_attach, command);
-	expect(fixture, "vm " UUID " plain " UUID ".sock");
+	expect(fixture, "vm " UUID " plain " SOCKET);
 	assert_int_equal(virDomainCreate(domain), 0);
 	expect_nothing(fixture);
 	command.has_memory = true;
 	command.limits.memory = 2ull << 30;
 	run(gcl_attach, command);
-	expect(fixture, "vm " UUID " plain " UUID ".sock memory=2147483648");
+	expect(fixture, "vm " UUID " plain " SOCKET " memory=2147483648");
 	assert_int_equal(virDomainSuspend(domain), 0);
 	assert_int_equal(virDomainResume(domain), 0);
 	expect_nothing(fixture);
@@ -151,7 +152,7 @@ static void test_life(void **state)
 	assert_int_equal(virDomainShutdown(domain), 0);
 	expect(fixture, "stopped " UUID);
 	assert_int_equal(virDomainRename(domain, "two words %", 0), 0);
-	expect(fixture, "vm " UUID " two%20words%20%25 " UUID ".sock memory=2147483648");
+	expect(fixture, "vm " UUID " two%20words%20%25 " SOCKET " memory=2147483648");
 	virDomainFree(domain);
 	command.domain = "two words %";
 	run(gcl_detach, command);
@@ -192,10 +193,10 @@ static void test_again(void **state)
 	assert_non_null(two);
 	expect(fixture, "listed");
 	run(gcl_attach, (struct gcl_command){.domain = "plain"});
-	expect(fixture, "vm " UUID " plain " UUID ".sock");
+	expect(fixture, "vm " UUID " plain " SOCKET);
 	run(gcl_attach, (struct gcl_command){.domain = "no-disk"});
 	expect(fixture, "vm 5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02 no-disk "
-			"5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02.sock");
+			"libvirt-5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02.sock");
 	assert_int_equal(virDomainCreate(one), 0);
 	expect_nothing(fixture);
 
@@ -227,7 +228,7 @@ static void test_clone(void **state)
 
 	expect(fixture, "listed");
 	run(gcl_attach, (struct gcl_command){.domain = "plain"});
-	expect(fixture, "vm " UUID " plain " UUID ".sock");
+	expect(fixture, "vm " UUID " plain " SOCKET);
 	text = virDomainGetXMLDesc(one, VIR_DOMAIN_XML_INACTIVE);
 	renamed = replaced(text, "<name>plain<", "<name>clone<");
 	clone = replaced(renamed, "<uuid>" UUID, "<uuid>5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02");
@@ -240,7 +241,7 @@ static void test_clone(void **state)
 	close(null);
 	run(gcl_attach, (struct gcl_command){.domain = "clone"});
 	expect(fixture, "vm 5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02 clone "
-			"5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02.sock");
+			"libvirt-5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e02.sock");
 	assert_int_equal(virDomainUndefine(one), 0);
 	expect(fixture, "gone " UUID);
 	assert_int_equal(virDomainUndefine(two), 0);
