@@ -29,7 +29,10 @@ def missing():
 
 
 class Libvirtd:
-    def __init__(self):
+    """@cache: a folder that keeps what libvirtd learnt of QEMU, which takes it seconds each time."""
+
+    def __init__(self, cache):
+        self.kept = pathlib.Path(cache)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="guestcl-libvirt-"))
         self.directory.chmod(0o755)
         self.socket = self.directory / "run" / "libvirt" / "libvirt-sock"
@@ -38,6 +41,9 @@ class Libvirtd:
         self.process = None
         for name in ("run", "conf", "cache"):
             self.folder(name)
+        if self.kept.is_dir():
+            shutil.copytree(self.kept, self.directory / "cache", dirs_exist_ok=True)
+            self.give(self.directory / "cache")
         if os.geteuid() == 0:
             os.chown(self.directory, NOBODY, NOBODY)
 
@@ -48,6 +54,12 @@ class Libvirtd:
         if os.geteuid() == 0:
             os.chown(path, NOBODY, NOBODY)
         return path
+
+    @staticmethod
+    def give(path):
+        if os.geteuid() == 0:
+            for one in [path, *path.rglob("*")]:
+                os.chown(one, NOBODY, NOBODY)
 
     def place(self, path):
         """A file where QEMU may read it, wherever it was."""
@@ -122,4 +134,6 @@ class Libvirtd:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.kill()
+        shutil.rmtree(self.kept, ignore_errors=True)
+        shutil.copytree(self.directory / "cache", self.kept)
         shutil.rmtree(self.directory, ignore_errors=True)
