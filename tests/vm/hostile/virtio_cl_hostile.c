@@ -177,6 +177,10 @@ static bool send(struct hostile *hostile, struct request *request, size_t out_si
 	struct scatterlist out[2], in, *list[] = {out, &in};
 	size_t first = out_size > 8 && pick(hostile, 4) == 0 ? 4 : out_size;
 
+	if (!out_size && !in_size)
+		return false; /* the kernel itself would not have it */
+	if (!out_size)
+		list[0] = &in;
 	sg_init_table(out, first < out_size ? 2 : 1);
 	sg_set_buf(&out[0], request->out, first);
 	if (first < out_size)
