@@ -179,7 +179,7 @@ static void frame(struct carrier *carrier, struct input *input)
 {
 	static const uint8_t bytes[GCL_FRAME_MAX];
 	struct gcl_frame head = {0};
-	int difference;
+	int8_t difference;
 
 	head.number = (uint16_t)take(input, 1);
 	head.flags = (uint16_t)(take(input, 1) | take(input, 1) << 8);
@@ -190,7 +190,8 @@ static void frame(struct carrier *carrier, struct input *input)
 	head.length = (uint32_t)(sizeof head + take(input, 2));
 	difference = (int8_t)take(input, 1);
 	wire_put(carrier, &head, sizeof head);
-	wire_put(carrier, bytes, (head.length - sizeof head + (size_t)difference) % sizeof bytes);
+	wire_put(carrier, bytes,
+		 (head.length - sizeof head + (uint64_t)(int64_t)difference) % sizeof bytes);
 	wire_put(carrier, bytes, head.payload_size % sizeof bytes);
 	carrier->honest = false;
 }
