@@ -22,11 +22,12 @@
 #define FILES_OWN 64u
 
 /* A waiting guest holds its connection and what it sent; a session one socket. */
-static void files_limit_raise(const struct gcl_config *config)
+void gcl_broker_files_raise(const struct gcl_broker *broker)
 {
+	const struct gcl_config *config = &broker->config;
 	rlim_t wanted = FILES_OWN + config->max_sessions * (2u + GCL_HELLO_FDS) +
 			config->max_greetings * (1u + GCL_HELLO_FDS) +
-			config->vm_count * GCL_VM_FILES;
+			gcl_vms_count(broker) * GCL_VM_FILES;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
@@ -102,7 +103,7 @@ static void broker_reload(struct gcl_broker *broker)
 	}
 	broker->config = config;
 	gcl_log_level_set((enum gcl_log_level)config.log_level);
-	files_limit_raise(&config);
+	gcl_broker_files_raise(broker);
 	gcl_log_info(config, "settings read again; sessions keep theirs");
 	gcl_vms_configure(broker);
 	gcl_libvirt_configure(&broker->libvirt);
@@ -156,7 +157,6 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
-	files_limit_raise(config);
 	/* The default loop is the one that reaps children. */
 	broker.loop = ev_default_loop(EVFLAG_NOENV);
 	if (!broker.loop) {
@@ -168,6 +168,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_workers_init(&broker.workers, &broker);
 	gcl_list_init(&broker.vms);
 	gcl_libvirt_init(&broker.libvirt, &broker);
+	gcl_broker_files_raise(&broker);
 	watchers_init(&broker);
 	err = gcl_listener_open(&broker.listener, &broker);
 	if (err < 0)

@@ -381,6 +381,9 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 /** gcl_broker_announce() - a worker came up, or (@trouble) failed to: tell, the first time. */
 void gcl_broker_announce(struct gcl_broker *broker, const char *trouble);
 
+/** gcl_broker_files_raise() - see to it that as many files may be open as there may have to be. */
+void gcl_broker_files_raise(const struct gcl_broker *broker);
+
 /** gcl_broker_worker_gone() - a worker has been reaped; the last one lets a stopping broker end. */
 void gcl_broker_worker_gone(struct gcl_broker *broker);
 

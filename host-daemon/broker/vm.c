@@ -21,6 +21,8 @@
 /* How long workers may take to stop. They do at once, unless they hang in the kernel. */
 #define PAUSE_SECONDS 1.
 
+#define REST_SECONDS 0.1
+
 static struct gcl_vm *vm_of(struct gcl_device *device)
 {
 	return gcl_container_of(device, struct gcl_vm, device);
@@ -121,6 +123,25 @@ static bool conn_gone(int conn)
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
+/* The socket stays readable while the VMM can't be accepted. */
+static void rest(struct gcl_vm *vm, int error)
+{
+	struct ev_loop *loop = vm->broker->loop;
+
+	gcl_device_log_peer(&vm->device, "can't accept its VMM: %s; it waits", strerror(error));
+	ev_io_stop(loop, &vm->connectable);
+	ev_timer_set(&vm->rest, REST_SECONDS, 0.);
+	ev_timer_start(loop, &vm->rest);
+}
+
+static void on_rested(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+	struct gcl_vm *vm = timer->data;
+
+	(void)events;
+	ev_io_start(loop, &vm->connectable);
+}
+
 static void on_connectable(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct gcl_vm *vm = io->data;
@@ -131,8 +152,7 @@ static void on_connectable(struct ev_loop *loop, struct ev_io *io, int events)
 	(void)events;
 	if (conn < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			gcl_device_log_peer(&vm->device, "can't accept its VMM: %s",
-					    strerror(errno));
+			rest(vm, errno);
 		return;
 	}
 	getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size);
@@ -208,12 +228,26 @@ static void watchers_init(struct gcl_vm *vm)
 	vm->connectable.data = vm;
 	ev_io_init(&vm->readable, on_readable, -1, EV_READ);
 	vm->readable.data = vm;
+	ev_timer_init(&vm->rest, on_rested, 0., 0.);
+	vm->rest.data = vm;
 	ev_timer_init(&vm->pause, on_pause_expired, 0., 0.);
 	vm->pause.data = vm;
 	for (unsigned i = 0; i < GCL_ARRAY_SIZE(vm->kicks); i++) {
 		ev_io_init(&vm->kicks[i], on_kick, -1, EV_READ);
 		vm->kicks[i].data = vm;
 	}
+}
+
+static void limits_log(const struct gcl_vm *vm)
+{
+	char memory[32] = "no limit of memory";
+
+	if (vm->config.memory)
+		snprintf(memory, sizeof memory, "memory %ju MiB",
+			 (uintmax_t)(vm->config.memory >> 20));
+	gcl_log_info(vm, "VM %s: its VMM connects to %s; %s, weight %u, up to %u sessions",
+		     vm->config.name, vm->socket.path, memory, vm->config.weight,
+		     vm->config.max_sessions);
 }
 
 int gcl_vm_create(struct gcl_broker *broker, const struct gcl_vm_config *config,
@@ -240,17 +274,23 @@ int gcl_vm_create(struct gcl_broker *broker, const struct gcl_vm_config *config,
 	watchers_init(vm);
 	gcl_list_init(&vm->link);
 	ev_io_start(broker->loop, &vm->connectable);
-	gcl_log_info(vm, "VM %s: its VMM connects to %s", vm->config.name, vm->socket.path);
+	limits_log(vm);
 	*out = steal_pointer(&vm);
 	return 0;
+}
+
+void gcl_vm_deafen(struct gcl_vm *vm)
+{
+	ev_io_stop(vm->broker->loop, &vm->connectable);
+	ev_timer_stop(vm->broker->loop, &vm->rest);
+	gcl_socket_close(&vm->socket);
+	gcl_vsock_close(&vm->vsock);
 }
 
 void gcl_vm_remove(struct gcl_vm *vm)
 {
 	vm->removed = true;
-	ev_io_stop(vm->broker->loop, &vm->connectable);
-	gcl_socket_close(&vm->socket);
-	gcl_vsock_close(&vm->vsock);
+	gcl_vm_deafen(vm);
 	gcl_conns_end(vm->broker, &vm->owner, "this VM is no longer served");
 	gcl_workers_end_of(&vm->broker->workers, &vm->owner);
 	gcl_vm_disconnect(vm);
@@ -259,9 +299,7 @@ void gcl_vm_remove(struct gcl_vm *vm)
 
 void gcl_vm_destroy(struct gcl_vm *vm)
 {
-	ev_io_stop(vm->broker->loop, &vm->connectable);
-	gcl_socket_close(&vm->socket);
-	gcl_vsock_close(&vm->vsock);
+	gcl_vm_deafen(vm);
 	gcl_vm_disconnect(vm);
 	gcl_list_for_each_safe (it, next, &vm->device.sessions)
 		vm->device.ops->destroy(gcl_container_of(it, struct gcl_device_session, link));

@@ -29,7 +29,8 @@ struct gcl_vm {
 	bool removed;	 /* goes with its last session */
 	struct gcl_socket socket;
 	struct ev_io connectable;
-	int conn; /* the VMM's; -1 */
+	struct ev_timer rest; /* while there is nothing to accept a connection with */
+	int conn;	      /* the VMM's; -1 */
 	struct ev_io readable;
 	struct ev_timer pause; /* how long its workers may take to pause */
 	struct ev_io kicks[VIRTIO_CL_QUEUE_DOORBELL];
@@ -53,6 +54,9 @@ int gcl_vms_add(struct gcl_broker *broker, const struct gcl_vm_config *config);
 /** gcl_vms_remove() - end the VM's sessions and forget it. Return: false if there is none. */
 bool gcl_vms_remove(struct gcl_broker *broker, const char *id);
 
+/** gcl_vms_count() - how many there are. */
+size_t gcl_vms_count(const struct gcl_broker *broker);
+
 /** gcl_vms_find() - the VM @id, lent; or NULL. */
 struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id);
 
@@ -70,6 +74,9 @@ void gcl_vms_fini(struct gcl_broker *broker);
 /** gcl_vm_create() - make its socket and listen. Return: 0 or -errno; errors are logged. */
 int gcl_vm_create(struct gcl_broker *broker, const struct gcl_vm_config *config,
 		  struct gcl_vm **out);
+
+/** gcl_vm_deafen() - accept nothing any more; may be called twice. */
+void gcl_vm_deafen(struct gcl_vm *vm);
 
 /** gcl_vm_remove() - end it; it is destroyed when its last session has ended. */
 void gcl_vm_remove(struct gcl_vm *vm);

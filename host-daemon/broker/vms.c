@@ -9,6 +9,15 @@
 #include "vm.h"
 #include "vsock.h"
 
+size_t gcl_vms_count(const struct gcl_broker *broker)
+{
+	size_t count = 0;
+
+	gcl_list_for_each (it, &broker->vms)
+		count++;
+	return count;
+}
+
 struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id)
 {
 	gcl_list_for_each (it, &broker->vms) {
@@ -65,6 +74,7 @@ int gcl_vms_add(struct gcl_broker *broker, const struct gcl_vm_config *config)
 		return err;
 	}
 	gcl_list_append(&broker->vms, &vm->link);
+	gcl_broker_files_raise(broker);
 	return 0;
 }
 
@@ -106,13 +116,8 @@ void gcl_vms_configure(struct gcl_broker *broker)
 
 void gcl_vms_stop(struct gcl_broker *broker)
 {
-	gcl_list_for_each (it, &broker->vms) {
-		struct gcl_vm *vm = gcl_container_of(it, struct gcl_vm, link);
-
-		ev_io_stop(broker->loop, &vm->connectable);
-		gcl_socket_close(&vm->socket);
-		gcl_vsock_close(&vm->vsock);
-	}
+	gcl_list_for_each (it, &broker->vms)
+		gcl_vm_deafen(gcl_container_of(it, struct gcl_vm, link));
 }
 
 void gcl_vms_fini(struct gcl_broker *broker)

@@ -286,9 +286,12 @@ void gcl_workers_end_of(struct gcl_workers *workers, const struct gcl_owner *own
 		struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
 
-		if (worker->state == GCL_WORKER_SERVING && gcl_owner_same(&worker->owner, owner))
+		if (worker->state != GCL_WORKER_ENDING && gcl_owner_same(&worker->owner, owner))
 			gcl_worker_end(worker);
 	}
+	if (gcl_owner_same(&workers->spare_owner, owner))
+		workers->spare_owner = gcl_owner_user(geteuid());
+	tend_after(workers, SPARE_DELAY);
 }
 
 void gcl_workers_kill(struct gcl_workers *workers)

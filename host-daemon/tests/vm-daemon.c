@@ -99,9 +99,10 @@ struct virtio_cl_event vm_event_but_wakes(struct vmm *vmm)
 {
 	struct virtio_cl_event event;
 
-	do
+	do {
 		event = vmm_event(vmm);
-	while (event.type == VIRTIO_CL_EVENT_WAKE);
+		vmm_fill_events(vmm, 1);
+	} while (event.type == VIRTIO_CL_EVENT_WAKE);
 	return event;
 }
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -236,6 +237,34 @@ static void test_worker_deaf(void **state)
 	assert_int_equal(response.status, VIRTIO_CL_ERR_NO_SESSION);
 }
 
+/* Without a free descriptor a VMM waits, and costs no CPU. */
+static void test_no_descriptors(void **state)
+{
+	struct daemon *daemon = &daemon_now;
+	struct rlimit before, none;
+	struct daemon other;
+	unsigned cpu;
+	int conn;
+
+	(void)state;
+	vm_daemon_start(daemon, "serve");
+	vm_boot(&one, daemon, "a");
+	assert_int_equal(prlimit(daemon->pid, RLIMIT_NOFILE, NULL, &before), 0);
+	none = (struct rlimit){daemon_files(daemon), before.rlim_max};
+	assert_int_equal(prlimit(daemon->pid, RLIMIT_NOFILE, &none, NULL), 0);
+	other = *daemon;
+	snprintf(other.socket, sizeof other.socket, "%.64s/vm/b.sock", daemon->folder);
+	conn = guest_socket(&other);
+	daemon_expect(daemon, "VM b: can't accept its VMM: Too many open files; it waits");
+	cpu = daemon_cpu_ms(daemon);
+	sleep_ms(300);
+	assert_true(daemon_cpu_ms(daemon) - cpu < 100);
+	assert_int_equal(vmm_ping(&one), VIRTIO_CL_OK);
+	assert_int_equal(prlimit(daemon->pid, RLIMIT_NOFILE, &before, NULL), 0);
+	eventually(daemon_log_count(daemon, "is its VMM") == 2);
+	close(conn);
+}
+
 /* A guest that breaks its queue has none until it starts it anew. */
 static void test_queue_broken(void **state)
 {
@@ -266,10 +295,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(test_##name, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(vmm_dies),	   TEST(second_vmm),   TEST(garbage),
-		TEST(memory_cut),  TEST(daemon_dies),  TEST(daemon_stops),
-		TEST(worker_dies), TEST(worker_lies),  TEST(worker_has_no_memory),
-		TEST(worker_deaf), TEST(queue_broken),
+		TEST(vmm_dies),	   TEST(second_vmm),	 TEST(garbage),
+		TEST(memory_cut),  TEST(daemon_dies),	 TEST(daemon_stops),
+		TEST(worker_dies), TEST(worker_lies),	 TEST(worker_has_no_memory),
+		TEST(worker_deaf), TEST(no_descriptors), TEST(queue_broken),
 	};
 
 	return cmocka_run_group_tests_name("vm-faults", tests, NULL, NULL);

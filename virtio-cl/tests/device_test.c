@@ -596,8 +596,11 @@ static void test_stubborn_worker(void **state)
 static void test_reconnect(void **state)
 {
 	struct twin *twin = &twin_now;
+	const struct virtio_cl_request ping = {VIRTIO_CL_PING, 0};
 	struct virtio_cl_event event;
+	struct virtio_cl_response response;
 	uint32_t id, epoch;
+	unsigned slot;
 
 	(void)state;
 	twin_ready(twin);
@@ -605,7 +608,9 @@ static void test_reconnect(void **state)
 	epoch = twin->device.epoch;
 	vmm_detach(&twin->vmm);
 	vmm_until(&twin->vmm, twin->error == -EPIPE && twin_count(twin) == 0);
-	/* The guest has seen nothing of it, and its queues go on after what was given back. */
+	/* The guest has seen nothing of it, and its queues go on after what was given back. What
+	 * it has asked meanwhile is answered. */
+	slot = vmm_post(&twin->vmm, &ping, sizeof ping, sizeof response);
 	for (unsigned i = 0; i < VMM_QUEUES; i++)
 		twin->vmm.queues[i].base = twin->vmm.queues[i].last_used;
 	twin_connect(twin);
@@ -616,6 +621,8 @@ static void test_reconnect(void **state)
 	assert_int_equal(vmm_close(&twin->vmm, id), VIRTIO_CL_OK);
 	assert_int_equal(vmm_hello(&twin->vmm, 7), twin->device.epoch);
 	session_open(twin);
+	vmm_finish(&twin->vmm, slot, &response, sizeof response);
+	assert_int_equal(response.status, VIRTIO_CL_ERR_NO_SESSION);
 }
 
 /* A VMM that cuts its memory off costs its VM the device, and nobody else anything. */
