@@ -51,6 +51,10 @@ void gcl_doctor_channels(struct gcl_doctor *doctor); /* each channel, and which 
 void gcl_doctor_loader(struct gcl_doctor *doctor);   /* do OpenCL programs find the library? */
 void gcl_doctor_host(struct gcl_doctor *doctor);     /* daemon, runtimes, VMs */
 
+/** gcl_doctor_auto() - the channels of @table that a program without a wish would try. */
+struct gcl_carrier;
+void gcl_doctor_auto(struct gcl_doctor *doctor, const struct gcl_carrier *table);
+
 /** gcl_doctor_print() - for people. */
 void gcl_doctor_print(const struct gcl_doctor *doctor, FILE *file);
 

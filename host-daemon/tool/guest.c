@@ -74,11 +74,6 @@ static bool device_is_ours(const char *folder)
 		return true;
 	if (id != VIRTIO_CL_ID_SHELL)
 		return false;
-	snprintf(path, sizeof path, "%s/features", folder);
-	line_read(path, text, sizeof text);
-	if (strnlen(text, VIRTIO_CL_SHELL_BIT + 1) <= VIRTIO_CL_SHELL_BIT ||
-	    text[VIRTIO_CL_SHELL_BIT] != '1')
-		return false;
 	snprintf(path, sizeof path, "%s/driver", folder);
 	return access(path, F_OK) != 0;
 }
@@ -254,14 +249,14 @@ static void wanted_look(struct gcl_doctor *doctor, const struct gcl_carrier *car
 }
 
 /* As gcl_connect_auto(): those that are there come first. */
-static void auto_look(struct gcl_doctor *doctor)
+void gcl_doctor_auto(struct gcl_doctor *doctor, const struct gcl_carrier *table)
 {
 	snprintf(doctor->why, sizeof doctor->why, "no channel works");
-	for (const struct gcl_carrier *it = gcl_carriers(); it->name; it++) {
-		bool there = it->there("");
+	for (const struct gcl_carrier *it = table; it->name; it++) {
+		bool there = it->there && it->there("");
 		bool listed = there || strcmp(it->name, "local") == 0 || doctor->in_vm;
 
-		if (strcmp(it->name, "stream") == 0 || !listed)
+		if (!it->there || !listed)
 			continue;
 		if (carrier_try(doctor, it, "", there) == 0 && there && !*doctor->channel)
 			chosen(doctor, it->name, "the first that works of virtio, vsock and local");
@@ -286,7 +281,7 @@ void gcl_doctor_channels(struct gcl_doctor *doctor)
 	if (carrier) {
 		wanted_look(doctor, carrier, where);
 	} else if (auto_wanted) {
-		auto_look(doctor);
+		gcl_doctor_auto(doctor, gcl_carriers());
 	} else {
 		snprintf(doctor->why, sizeof doctor->why, "%s", reason);
 		gcl_find(doctor, "channel", GCL_FOUND_BAD, "unset GUESTCL_CHANNEL", "%s", reason);

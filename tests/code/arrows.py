@@ -42,6 +42,7 @@ ARROWS = {
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
     "host-daemon/tool": {"virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    "host-daemon/tool/tests": {"host-daemon/tool", "virtio-cl"},
     "host-daemon/tests": {
         "host-daemon",
         "host-daemon/broker",
