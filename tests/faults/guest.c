@@ -8,6 +8,8 @@
  * guest spin            leave a kernel running and a large buffer filled, and wait for stdin
  * guest wild            run a kernel that writes where nothing is
  * guest trap            run a kernel that traps
+ * guest mapped          map a buffer, wait for a line on stdin and for the loss of the host, and
+ *                       only then touch the buffer
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,6 +117,35 @@ static int mode_spin(struct fixture *f)
 	return EXIT_SUCCESS;
 }
 
+#define LOSS_TRIES 200
+#define LOSS_NS	   100000000L
+
+static int mode_mapped(struct fixture *f)
+{
+	cl_int err;
+	char *mapped = clEnqueueMapBuffer(f->queue, f->buffer, CL_TRUE, CL_MAP_WRITE, 0,
+					  BUFFER_SIZE, 0, NULL, NULL, &err);
+
+	must("clEnqueueMapBuffer", err);
+	say("prepared");
+	hear();
+	for (int i = 0; i < LOSS_TRIES && !err; i++) {
+		nanosleep(&(struct timespec){0, LOSS_NS}, NULL);
+		err = clEnqueueMarkerWithWaitList(f->queue, 0, NULL, NULL);
+		if (!err)
+			err = clFinish(f->queue);
+	}
+	say("returned clFinish %d", err);
+	/* So that the host's side and the driver are done with it, too. */
+	sleep(1);
+	memset(mapped, 7, BUFFER_SIZE);
+	say("touched %d", mapped[BUFFER_SIZE - 1]);
+	say("returned clEnqueueUnmapMemObject %d",
+	    clEnqueueUnmapMemObject(f->queue, f->buffer, mapped, 0, NULL, NULL));
+	fixture_release(f);
+	return EXIT_SUCCESS;
+}
+
 static int mode_crash(struct fixture *f, const char *name)
 {
 	size_t items = ITEMS;
@@ -150,6 +181,8 @@ int main(int argc, char **argv)
 		return mode_lines(&fixture, mode[0] == 'b');
 	if (strcmp(mode, "spin") == 0)
 		return mode_spin(&fixture);
+	if (strcmp(mode, "mapped") == 0)
+		return mode_mapped(&fixture);
 	if (strcmp(mode, "wild") == 0 || strcmp(mode, "trap") == 0)
 		return mode_crash(&fixture, mode);
 	return 2;

@@ -115,6 +115,17 @@ class Fault(case.VmCase):
         self.assertEqual(program.end(), 0)
         self.check_after()
 
+    def test_worker_killed_with_a_buffer_mapped(self):
+        """The memory goes, but its addresses stay good: the program hears of it from OpenCL."""
+        program = self.start(self.one, "guest", "mapped")
+        os.kill(self.host.sessions("VM one,")[0][2], signal.SIGKILL)
+        program.say()
+        self.assertLess(int(program.expect("returned", 30).split()[2]), 0)
+        self.assertEqual(program.expect("touched"), "touched 7")
+        self.assertLess(int(program.expect("returned").split()[2]), 0)
+        self.assertEqual(program.end(), 0)
+        self.check_after()
+
     def test_guest_panics(self):
         self.start(self.one)
         self.one.popen(["sh", "-c", "echo c >/proc/sysrq-trigger"])

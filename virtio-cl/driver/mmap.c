@@ -48,6 +48,22 @@ static vm_fault_t pages_insert(struct vm_fault *vmf, struct vcl_pages *pages, pg
 	return vmf_insert_page(vma, vmf->address & PAGE_MASK, pages->page[index - first]);
 }
 
+/*
+ * The session is over and its memory is gone, but the program may not know yet, or may have mapped
+ * buffers still: it is told by its OpenCL calls, not by a signal. It gets an empty page of its own.
+ */
+static vm_fault_t blank_insert(struct vm_fault *vmf)
+{
+	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT);
+	vm_fault_t result;
+
+	if (!page)
+		return VM_FAULT_OOM;
+	result = vmf_insert_page(vmf->vma, vmf->address & PAGE_MASK, page);
+	put_page(page); /* the mapping has a reference of its own */
+	return result;
+}
+
 static vm_fault_t vcl_fault(struct vm_fault *vmf)
 {
 	struct vcl_session *session = vmf->vma->vm_private_data;
@@ -61,6 +77,8 @@ static vm_fault_t vcl_fault(struct vm_fault *vmf)
 	pages = pages_at(session, index, &first);
 	if (pages)
 		result = pages_insert(vmf, pages, first, index, base);
+	else if (READ_ONCE(session->leaving) || READ_ONCE(session->ended))
+		result = blank_insert(vmf);
 	up_read(&session->memory);
 	return result;
 }
