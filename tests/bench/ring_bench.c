@@ -1,12 +1,17 @@
 /*
- * What the local channel costs: round trips, throughput, posting, the heap; and what memory itself
- * costs, to compare with.
+ * What a channel over shared memory costs: round trips, throughput, posting, the heap; and what
+ * memory itself costs, to compare with.
  *
- * A child plays the worker: it answers each frame that has the number ECHO and swallows all others.
+ * A child plays the worker, over the local channel: it answers each frame that has the number ECHO
+ * and swallows all others. With --guest the channel is the one that GUESTCL_CHANNEL asks for, and
+ * its other end must be this program as well: a guestcld's whose setting "worker" names it.
+ *
  * Prints "name value unit" lines, or one JSON object with --json. Medians where single operations
  * are timed. --seconds says how long each measurement may take.
  */
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +23,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "connect.h"
 #include "heap.h"
 #include "local.h"
+#include "virtio.h"
 
 #define ECHO	    1
 #define SWALLOW	    2
@@ -89,6 +96,40 @@ static void worker_run(struct gcl_channel *channel)
 	gcl_channel_close(channel);
 }
 
+/* What a broker has to say to the worker of a session in a VM. */
+static void *worker_serve(void *context)
+{
+	struct gcl_channel *channel = context;
+	struct pollfd in = {.fd = gcl_channel_conn(channel), .events = POLLIN | POLLRDHUP};
+
+	do {
+		poll(&in, 1, -1);
+	} while (gcl_channel_serve(channel) == 0);
+	_exit(0); /* the session's end */
+}
+
+/* As the worker that guestcld starts, see handover.h and worker-link.h. */
+static void worker_start(int socket)
+{
+	struct gcl_greeting greeting;
+	struct gcl_channel *channel = NULL;
+	pthread_t server;
+
+	require(write(socket, "R", 1) == 1, "handover");
+	gcl_greeting_init(&greeting);
+	if (gcl_greeting_take(&greeting, socket) != 1)
+		_exit(0); /* the spare worker of a daemon that stops */
+	if (greeting.kind == GCL_GREETING_VIRTIO) {
+		require(gcl_virtio_accept(&greeting, &channel) == 0, "rings");
+		require(pthread_create(&server, NULL, worker_serve, channel) == 0, "thread");
+	} else {
+		require(gcl_local_accept(&greeting, &channel) == 0, "memory");
+		gcl_hello_answer(gcl_channel_conn(channel), GCL_HELLO_OK, "");
+	}
+	worker_run(channel);
+	_exit(0);
+}
+
 static void worker_accept(int listener)
 {
 	struct gcl_greeting greeting;
@@ -106,6 +147,18 @@ static void worker_accept(int listener)
 	gcl_hello_answer(gcl_channel_conn(channel), GCL_HELLO_OK, "");
 	worker_run(channel);
 	_exit(0);
+}
+
+/* Over whatever channel the environment asks for. */
+static struct gcl_channel *guest_connect(void)
+{
+	char reason[GCL_CONNECT_REASON_MAX] = "";
+	struct gcl_channel *channel = NULL;
+	int n = gcl_connect(&channel, reason, sizeof reason);
+
+	errno = -n;
+	require(n == 0, reason);
+	return channel;
 }
 
 static struct gcl_channel *guest_start(void)
@@ -179,12 +232,35 @@ static void bench_throughput(struct gcl_channel *channel, const char *name, size
 	print(bytes, (double)(count * size) / took * 1e3, "MB/s");
 }
 
+/* Notifications of the device so far, as the driver counts them; without a driver, or without the
+ * right to ask it, -1. */
+static long doorbells(void)
+{
+	FILE *file = fopen("/sys/kernel/debug/virtio-cl/sessions", "re");
+	char line[256];
+	long bells = -1;
+
+	while (file && fgets(line, sizeof line, file)) {
+		long values[8];
+
+		/* session pid uid state heap pinned doorbells ... */
+		if (sscanf(line, "%ld %ld %ld %*s %ld %ld %ld", &values[0], &values[1], &values[2],
+			   &values[3], &values[4], &values[5]) == 6 &&
+		    values[1] == getpid())
+			bells = values[5];
+	}
+	if (file)
+		fclose(file);
+	return bells;
+}
+
 /* What the poster pays while the worker is awake and the ring has room. */
 static void bench_post(struct gcl_channel *channel)
 {
 	struct gcl_frame head = {.number = SWALLOW};
 	double end = now_ns() + seconds * 1e9;
 	unsigned count = 0;
+	long before = doorbells();
 
 	while (now_ns() < end && count < SAMPLES_MAX) {
 		double start;
@@ -200,6 +276,9 @@ static void bench_post(struct gcl_channel *channel)
 		samples[count++] = (now_ns() - start) / 64;
 	}
 	print("post-64", quantile(count, 0.5), "ns");
+	if (before >= 0)
+		print("post-64-doorbells", (double)(doorbells() - before) / (64.0 * count) * 1e6,
+		      "ppm");
 }
 
 static void bench_receive_empty(struct gcl_channel *channel)
@@ -237,15 +316,16 @@ static void bench_heap(struct gcl_channel *channel, const char *name, uint64_t s
 static void bench_memcpy(const char *name, size_t size)
 {
 	static uint8_t ring[GCL_FRAME_MAX];
+	unsigned times = (64u << 20) / (unsigned)size;
 	double start = now_ns();
 
-	for (unsigned i = 0; i < 1000000; i++) {
+	for (unsigned i = 0; i < times; i++) {
 		memcpy(ring, body, size);
 		__asm__ volatile("" ::"r"(ring) : "memory");
 		memcpy(body, ring, size);
 		__asm__ volatile("" ::"r"(body) : "memory");
 	}
-	print(name, (now_ns() - start) / 1e6, "ns");
+	print(name, (now_ns() - start) / times, "ns");
 }
 
 static double cpu_seconds(void)
@@ -269,18 +349,23 @@ static void bench_idle(struct gcl_channel *channel)
 int main(int argc, char **argv)
 {
 	struct gcl_channel *channel;
+	bool connect_to_daemon = false;
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
 			json = true;
+		} else if (strcmp(argv[i], "--guest") == 0) {
+			connect_to_daemon = true;
+		} else if (strcmp(argv[i], "--socket-fd") == 0 && i + 1 < argc) {
+			worker_start(atoi(argv[i + 1]));
 		} else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
 			seconds = atof(argv[++i]);
 		} else {
-			fprintf(stderr, "usage: %s [--json] [--seconds N]\n", argv[0]);
+			fprintf(stderr, "usage: %s [--json] [--seconds N] [--guest]\n", argv[0]);
 			return 2;
 		}
 	}
-	channel = guest_start();
+	channel = connect_to_daemon ? guest_connect() : guest_start();
 	bench_echo(channel, "round-trip-64", SMALL, 0);
 	bench_echo(channel, "round-trip-16k", LARGE, 0);
 	bench_echo(channel, "round-trip-64-after-20us", SMALL, 20000);

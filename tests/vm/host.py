@@ -41,15 +41,18 @@ def alive(pid):
 
 
 class Host:
-    """One guestcld with a socket for each of the VMs named."""
+    """One guestcld with a socket for each of the VMs named. worker: another program in place of
+    guestcl-worker."""
 
-    def __init__(self, build, vms, settings=(), daemon_build=None):
+    def __init__(self, build, vms, settings=(), daemon_build=None, worker=None):
         options = argparse.Namespace(
             build=pathlib.Path(build), daemon_build=daemon_build, config=None,
             set=["socket-group=", *settings], staging=False, may_die=False,
             channel="local",
         )  # fmt: skip
         self.daemon = with_guestcld.Daemon(options)
+        if worker:
+            self.daemon.paths["worker"] = str(worker)
         self.vm_dir = self.daemon.directory / "vm"
         self.vm_dir.mkdir()
         config = self.daemon.directory / "guestcld.conf"
