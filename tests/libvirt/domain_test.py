@@ -67,7 +67,7 @@ class Domains(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.guest = machine.image(BUILD)
-        cls.libvirt = libvirtd.Libvirtd(BUILD / "libvirt-cache")
+        cls.libvirt = libvirtd.Libvirtd()
         cls.addClassCleanup(cls.libvirt.destroy)
         cls.libvirt.start()
         # QEMU runs as another user here, and may not look into the daemon's directory elsewhere.

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 NOBODY = 65534
@@ -29,21 +30,22 @@ def missing():
 
 
 class Libvirtd:
-    """@cache: a folder that keeps what libvirtd learnt of QEMU, which takes it seconds each time."""
-
-    def __init__(self, cache):
-        self.kept = pathlib.Path(cache)
+    def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="guestcl-libvirt-"))
         self.directory.chmod(0o755)
         self.socket = self.directory / "run" / "libvirt" / "libvirt-sock"
         self.uri = f"qemu+unix:///session?socket={self.socket}"
         self.log = self.directory / "libvirtd.log"
         self.process = None
+        self.ended = threading.Event()
+        threading.Thread(target=self.reap, daemon=True).start()
         for name in ("run", "conf", "cache"):
             self.folder(name)
-        if self.kept.is_dir():
-            shutil.copytree(self.kept, self.directory / "cache", dirs_exist_ok=True)
-            self.give(self.directory / "cache")
+        # Without it libvirt starts virtlogd, which stays for two minutes.
+        settings = self.directory / "conf" / "libvirt"
+        settings.mkdir()
+        (settings / "qemu.conf").write_text('stdio_handler = "file"\n')
+        self.give(settings)
         if os.geteuid() == 0:
             os.chown(self.directory, NOBODY, NOBODY)
 
@@ -72,6 +74,16 @@ class Libvirtd:
             shutil.copy(path, to)
         to.chmod(to.stat().st_mode | 0o044)
         return to
+
+    def reap(self):
+        """QEMUs have no parent but us, where we take orphans (see host.Host), and libvirtd waits 40 s
+        for each that it has killed while it is a zombie."""
+        while not self.ended.wait(0.02):
+            for task in pathlib.Path("/proc/self/task").iterdir():
+                with contextlib.suppress(OSError):
+                    for pid in map(int, (task / "children").read_text().split()):
+                        if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("qemu-system"):
+                            os.waitpid(pid, os.WNOHANG)
 
     def start(self):
         command = ["/usr/sbin/libvirtd"]
@@ -134,6 +146,5 @@ class Libvirtd:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.kill()
-        shutil.rmtree(self.kept, ignore_errors=True)
-        shutil.copytree(self.directory / "cache", self.kept)
+        self.ended.set()
         shutil.rmtree(self.directory, ignore_errors=True)
