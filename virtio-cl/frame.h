@@ -21,6 +21,13 @@
  */
 #define GCL_FRAME_TRIM 0x8000u
 
+/*
+ * Between stream carriers only, and never handed on: a sign of life, all other fields 0. Not every
+ * relay between a VM and its host tells the VM of the end of a connection, so a guest that comes by
+ * one asks the worker for such signs with its first frame.
+ */
+#define GCL_FRAME_BEAT 0x4000u
+
 struct gcl_frame {
 	uint32_t length; /* of header and body, in bytes, without padding */
 	uint16_t number; /* enum gcl_message */

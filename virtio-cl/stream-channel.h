@@ -15,8 +15,14 @@
 #include "stream-queue.h"
 #include "stream.h"
 
-/* Ranges of the heap that the peer may give back; see stream-sender.c. */
-#define GCL_STREAM_TRIMS 64u
+/* Frames of the carrier's own that may wait to be sent. */
+#define GCL_STREAM_CONTROLS 64u
+
+/* Signs of life: how often a worker that was asked for them gives one, and for how many that the
+ * guest does not answer. A guest that has heard nothing for so many periods gives up. */
+#define GCL_STREAM_BEAT_MS  2000
+#define GCL_STREAM_BEATS    1024u
+#define GCL_STREAM_SILENCES 4u
 
 struct gcl_stream_sender {
 	struct gcl_stream_queue queue;
@@ -35,11 +41,13 @@ struct gcl_stream_sender {
 	bool doze;   /* it need not do it at once */
 	bool ending;
 	_Atomic unsigned waiters; /* for room */
-	_Atomic unsigned trim_count;
-	struct gcl_frame trims[GCL_STREAM_TRIMS];
+	unsigned beats;		  /* signs of life that the thread may give yet */
+	int beat_ms;		  /* how often */
+	_Atomic unsigned control_count;
+	struct gcl_frame controls[GCL_STREAM_CONTROLS];
 
-	/* Of whoever is busy: trims on their way to the socket. */
-	struct gcl_frame control[GCL_STREAM_TRIMS];
+	/* Of whoever is busy: what is on its way to the socket of these. */
+	struct gcl_frame control[GCL_STREAM_CONTROLS];
 	size_t control_size, control_done;
 };
 
@@ -55,6 +63,11 @@ struct gcl_stream {
 	unsigned looks_paid;	  /* how often that was right of late; see look_learn() */
 	unsigned waits;		  /* counts waits, wrapping */
 	pid_t pid;		  /* who may end the connection for all */
+	bool guest;		  /* which side this is */
+	bool listens;		  /* for signs of life: without, the peer is as good as gone */
+	unsigned silences;	  /* periods without any */
+	int64_t silent_since;	  /* the beginning of the present one, CLOCK_MONOTONIC ns */
+	unsigned beats_answered;
 	struct gcl_stream_input input;
 };
 
@@ -100,6 +113,15 @@ void gcl_stream_post(struct gcl_stream *stream);
 /** gcl_stream_trim() - tell the peer, when something else is sent or now, that this range of the
  * heap isn't used any more. Any thread. */
 void gcl_stream_trim(struct gcl_stream *stream, uint64_t offset, uint64_t size);
+
+/** gcl_stream_beat() - give a sign of life, when something else is sent or now. */
+void gcl_stream_beat(struct gcl_stream *stream);
+
+/** gcl_stream_beats_start() - worker: have the thread give signs of life. */
+void gcl_stream_beats_start(struct gcl_stream *stream);
+
+/** gcl_stream_listen() - guest: ask the worker for signs of life, and rely on them. */
+void gcl_stream_listen(struct gcl_stream *stream);
 
 /** gcl_stream_room_wait() - until there is room for the largest frame. Return: as
  * gcl_channel_wait(). */

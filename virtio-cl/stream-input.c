@@ -30,6 +30,8 @@ void gcl_stream_input_init(struct gcl_stream_input *input, struct gcl_stream_io 
 	input->channel = channel;
 	input->trims = trims;
 	input->whole = input->begun = input->bad = input->short_read = input->ended = false;
+	input->heard = false;
+	input->beats = 0;
 	input->payload_done = 0;
 	input->begin = input->next = input->end = 0;
 }
@@ -49,6 +51,14 @@ static bool trim(struct gcl_stream_input *input, const struct gcl_frame *head)
 	if (from < to && madvise(input->channel->heap + from, to - from, MADV_DONTNEED) < 0)
 		gcl_log_debug(mem, "cannot trim the heap: errno %d", errno);
 	return true;
+}
+
+static bool beat(struct gcl_stream_input *input, const struct gcl_frame *head)
+{
+	const struct gcl_frame right = {.length = sizeof right, .flags = GCL_FRAME_BEAT};
+
+	input->beats++;
+	return memcmp(head, &right, sizeof right) == 0;
 }
 
 /* Only the first fragment of a message is followed by its payload. */
@@ -90,8 +100,8 @@ static int parse(struct gcl_stream_input *input)
 	memcpy(&input->head, input->buffer + input->begin, sizeof input->head);
 	if (input->head.length < sizeof input->head || input->head.length > GCL_FRAME_MAX)
 		return -EPROTO;
-	if (input->head.flags & GCL_FRAME_TRIM) {
-		if (!trim(input, &input->head))
+	if (input->head.flags & (GCL_FRAME_TRIM | GCL_FRAME_BEAT)) {
+		if (!(input->head.flags & GCL_FRAME_TRIM ? trim : beat)(input, &input->head))
 			return -EPROTO;
 		input->begin += sizeof input->head;
 		return GCL_STREAM_GOES_ON;
@@ -156,6 +166,7 @@ static int fill(struct gcl_stream_input *input)
 	if (n <= 0)
 		return n ? (int)n : -EPIPE;
 	input->short_read = (size_t)n < wanted && !input->io->ops->pending(input->io);
+	input->heard = true;
 	direct = (size_t)GCL_MIN((uint64_t)n, lacks);
 	input->payload_done += direct;
 	input->end += (size_t)n - direct;

@@ -30,6 +30,8 @@ struct gcl_stream_input {
 	bool bad;		     /* head breaks the rules; its body and payload are not read */
 	bool short_read;	     /* the last read took all there was */
 	bool ended;		     /* the peer will send no more */
+	bool heard;		     /* something was read; the reader clears it */
+	unsigned beats;		     /* signs of life that came in, wrapping */
 	struct gcl_frame head;
 	uint64_t payload_done;
 	size_t begin; /* of the frame in the buffer */

@@ -19,6 +19,10 @@
  * sent between those of messages. A range is entered before it can be used again, and what is
  * entered goes out before what was queued later: the peer never gives up what is in use.
  *
+ * A worker that was asked for signs of life gives them from that thread, whatever its others do.
+ * They stop when the guest has left many unanswered, so that they don't fill the socket of a
+ * program that is away.
+ *
  * Must not: block, but in the thread and in gcl_stream_room_wait().
  */
 #include <errno.h>
@@ -74,13 +78,13 @@ static void control_take(struct gcl_stream_sender *sender)
 {
 	if (sender->control_done < sender->control_size ||
 	    !gcl_stream_queue_between(&sender->queue) ||
-	    !atomic_load_explicit(&sender->trim_count, memory_order_acquire))
+	    !atomic_load_explicit(&sender->control_count, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&sender->lock);
-	sender->control_size = sender->trim_count * sizeof *sender->trims;
+	sender->control_size = sender->control_count * sizeof *sender->controls;
 	sender->control_done = 0;
-	memcpy(sender->control, sender->trims, sender->control_size);
-	sender->trim_count = 0;
+	memcpy(sender->control, sender->controls, sender->control_size);
+	sender->control_count = 0;
 	pthread_mutex_unlock(&sender->lock);
 }
 
@@ -97,7 +101,7 @@ static int write_once(struct gcl_stream *stream)
 	queued = gcl_stream_queue_gather(&sender->queue, iov + 1, SEND_RANGES, SEND_BYTES);
 	control_take(sender);
 	/* Where one can't be told yet, nothing that was queued after it may overtake it. */
-	if (atomic_load_explicit(&sender->trim_count, memory_order_acquire))
+	if (atomic_load_explicit(&sender->control_count, memory_order_acquire))
 		queued = gcl_stream_queue_between(&sender->queue)
 				 ? 0
 				 : gcl_stream_queue_gather(&sender->queue, iov + 1, 2, SEND_BYTES);
@@ -119,7 +123,7 @@ static int write_once(struct gcl_stream *stream)
 static bool nothing_queued(const struct gcl_stream_sender *sender)
 {
 	return gcl_stream_queue_empty(&sender->queue) &&
-	       !atomic_load_explicit(&sender->trim_count, memory_order_seq_cst);
+	       !atomic_load_explicit(&sender->control_count, memory_order_seq_cst);
 }
 
 /* On duty. @writes: how many, at most. */
@@ -274,6 +278,44 @@ bool gcl_stream_stuck(struct gcl_stream *stream)
 	       !stream->sender.failed;
 }
 
+static void time_after(struct timespec *time, int64_t ms)
+{
+	clock_gettime(CLOCK_MONOTONIC, time);
+	time->tv_sec += ms / 1000;
+	time->tv_nsec += ms % 1000 * 1000000;
+	time->tv_sec += time->tv_nsec / 1000000000;
+	time->tv_nsec %= 1000000000;
+}
+
+/* One too many is left out: it costs the other side memory, or patience, nothing else. */
+static void control_enter_locked(struct gcl_stream_sender *sender, const struct gcl_frame *frame)
+{
+	unsigned count = sender->control_count;
+
+	if (count == GCL_STREAM_CONTROLS)
+		return;
+	sender->controls[count] = *frame;
+	sender->controls[count].length = sizeof *frame;
+	sender->control_count = count + 1;
+}
+
+/* Waits until there is something to do, giving a sign of life if that takes long. */
+static void rest_locked(struct gcl_stream_sender *sender)
+{
+	struct timespec end;
+
+	if (!sender->beats) {
+		pthread_cond_wait(&sender->wake, &sender->lock);
+		return;
+	}
+	time_after(&end, sender->beat_ms);
+	if (pthread_cond_timedwait(&sender->wake, &sender->lock, &end) != ETIMEDOUT)
+		return;
+	sender->beats--;
+	control_enter_locked(sender, &(struct gcl_frame){.flags = GCL_FRAME_BEAT});
+	sender->wanted = true;
+}
+
 static void *sender_run(void *data)
 {
 	struct gcl_stream *stream = data;
@@ -285,7 +327,7 @@ static void *sender_run(void *data)
 	pthread_mutex_lock(&sender->lock);
 	while (!sender->ending) {
 		if (!sender->wanted) {
-			pthread_cond_wait(&sender->wake, &sender->lock);
+			rest_locked(sender);
 			continue;
 		}
 		sender->wanted = false;
@@ -302,23 +344,37 @@ static void *sender_run(void *data)
 	return NULL;
 }
 
+static void control_send(struct gcl_stream *stream, const struct gcl_frame *frame)
+{
+	pthread_mutex_lock(&stream->sender.lock);
+	control_enter_locked(&stream->sender, frame);
+	pthread_mutex_unlock(&stream->sender.lock);
+	gcl_stream_send(stream);
+}
+
 void gcl_stream_trim(struct gcl_stream *stream, uint64_t offset, uint64_t size)
 {
+	control_send(stream, &(struct gcl_frame){
+				     .flags = GCL_FRAME_TRIM,
+				     .payload_offset = offset,
+				     .payload_size = size,
+			     });
+}
+
+void gcl_stream_beat(struct gcl_stream *stream)
+{
+	control_send(stream, &(struct gcl_frame){.flags = GCL_FRAME_BEAT});
+}
+
+void gcl_stream_beats_start(struct gcl_stream *stream)
+{
 	struct gcl_stream_sender *sender = &stream->sender;
-	bool room;
 
 	pthread_mutex_lock(&sender->lock);
-	room = sender->trim_count < GCL_STREAM_TRIMS;
-	/* One too many is not told: it costs the other side memory, nothing else. */
-	if (room)
-		sender->trims[sender->trim_count++] = (struct gcl_frame){
-			.length = sizeof *sender->trims,
-			.flags = GCL_FRAME_TRIM,
-			.payload_offset = offset,
-			.payload_size = size,
-		};
+	sender->beats = GCL_STREAM_BEATS;
+	if (start_locked(stream))
+		pthread_cond_signal(&sender->wake);
 	pthread_mutex_unlock(&sender->lock);
-	gcl_stream_send(stream);
 }
 
 /* Return: 0 or -ETIMEDOUT; may be early. */
@@ -336,15 +392,6 @@ static int room_sleep(struct gcl_stream *stream, const struct timespec *end)
 	atomic_fetch_sub(&sender->waiters, 1);
 	pthread_mutex_unlock(&sender->lock);
 	return -err;
-}
-
-static void time_after(struct timespec *time, int64_t ms)
-{
-	clock_gettime(CLOCK_MONOTONIC, time);
-	time->tv_sec += ms / 1000;
-	time->tv_nsec += ms % 1000 * 1000000;
-	time->tv_sec += time->tv_nsec / 1000000000;
-	time->tv_nsec %= 1000000000;
 }
 
 int gcl_stream_room_wait(struct gcl_stream *stream, int timeout_ms)
@@ -391,9 +438,10 @@ int gcl_stream_sender_init(struct gcl_stream *stream, uint64_t queue_size)
 		return -ENOMEM;
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&sender->lock, NULL);
-	pthread_cond_init(&sender->wake, NULL);
+	pthread_cond_init(&sender->wake, &attr);
 	pthread_cond_init(&sender->room, &attr);
 	pthread_condattr_destroy(&attr);
+	sender->beat_ms = GCL_STREAM_BEAT_MS;
 	return gcl_stream_queue_init(&sender->queue, queue_size);
 }
 

@@ -27,6 +27,9 @@
 /* Reads of one call, for a frame whose payload goes on and on. */
 #define STEPS_MAX 64
 
+/* One sign of life in so many is answered by the guest. */
+#define BEATS_ANSWERED 16u
+
 /* Looking is worth it when it finds what it waits for so many times in LOOKS_MAX. */
 #define LOOKS_MAX   64u
 #define LOOKS_WORTH 24u
@@ -105,12 +108,50 @@ static int advance(struct gcl_stream *stream)
 	return step;
 }
 
+/* What the signs of life that came in ask for. */
+static void beats_heed(struct gcl_stream *stream)
+{
+	if (stream->input.beats - stream->beats_answered < (stream->guest ? BEATS_ANSWERED : 1))
+		return;
+	stream->beats_answered = stream->input.beats;
+	if (stream->guest)
+		gcl_stream_beat(stream);
+	else
+		gcl_stream_beats_start(stream);
+}
+
+/*
+ * Nothing came in just now. Return: true when that has been so for too long: the peer is gone, and
+ * nobody has told. Several periods have to pass, so that a clock that jumps makes no difference.
+ */
+static bool silent(struct gcl_stream *stream)
+{
+	int64_t now;
+
+	if (!stream->listens)
+		return false;
+	now = now_ns();
+	if (stream->input.heard) {
+		stream->input.heard = false;
+		stream->silences = 0;
+		stream->silent_since = now;
+		return false;
+	}
+	if (now - stream->silent_since < (int64_t)stream->sender.beat_ms * 1000000)
+		return false;
+	stream->silent_since = now;
+	return ++stream->silences > GCL_STREAM_SILENCES;
+}
+
 static int stream_receive(struct gcl_channel *channel, struct gcl_frame *head, void *body,
 			  size_t body_max)
 {
 	struct gcl_stream *stream = gcl_stream_of(channel);
 	int step = advance(stream);
 
+	beats_heed(stream);
+	if (step == GCL_STREAM_STARVED && silent(stream))
+		return -EPIPE;
 	if (step == GCL_STREAM_FRAME)
 		return gcl_stream_input_take(&stream->input, head, body, body_max);
 	return GCL_MIN(step, 0);
@@ -175,6 +216,12 @@ static bool wait_goes_on(struct gcl_stream *stream, int step, int *result)
 	return !interrupted(stream);
 }
 
+/* @timeout_ms, which may be -1, but no longer than @most. */
+static int period(int timeout_ms, int most)
+{
+	return timeout_ms < 0 ? most : GCL_MIN(timeout_ms, most);
+}
+
 static int frames_wait(struct gcl_stream *stream, int timeout_ms)
 {
 	int64_t start = now_ns();
@@ -190,6 +237,9 @@ static int frames_wait(struct gcl_stream *stream, int timeout_ms)
 	stream->input.short_read = true;
 	for (;;) {
 		step = advance(stream);
+		beats_heed(stream);
+		if (step == GCL_STREAM_STARVED && silent(stream))
+			step = -EPIPE;
 		if (first && step == GCL_STREAM_STARVED && timeout_ms != 0 && look_wanted(stream))
 			step = look(stream, start);
 		if (!wait_goes_on(stream, step, &result))
@@ -200,7 +250,8 @@ static int frames_wait(struct gcl_stream *stream, int timeout_ms)
 		if (timeout_ms >= 0)
 			left = (int)GCL_MAX(timeout_ms - (now_ns() - start) / 1000000, (int64_t)0);
 		if (step == GCL_STREAM_STARVED)
-			stream_sleep(stream, left);
+			stream_sleep(stream,
+				     stream->listens ? period(left, stream->sender.beat_ms) : left);
 	}
 }
 
@@ -297,6 +348,23 @@ void *gcl_stream_heap_map(uint64_t size)
 	return heap;
 }
 
+void gcl_stream_listen(struct gcl_stream *stream)
+{
+	stream->listens = true;
+	stream->silent_since = now_ns();
+	gcl_stream_beat(stream);
+}
+
+/* May there be something between that does not tell of the other side's end? */
+static bool stream_relayed(const struct gcl_stream *stream)
+{
+	int domain = AF_UNSPEC;
+	socklen_t size = sizeof domain;
+
+	return getsockopt(stream->io.fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+	       domain == AF_VSOCK;
+}
+
 int gcl_stream_create(bool guest, struct gcl_greeting *greeting, void *heap,
 		      struct gcl_channel **out)
 {
@@ -325,6 +393,9 @@ int gcl_stream_create(bool guest, struct gcl_greeting *greeting, void *heap,
 	stream->looks_paid = LOOKS_MAX / 2;
 	stream->sender.gathers = guest;
 	stream->pid = getpid();
+	stream->guest = guest;
+	if (guest && stream_relayed(stream))
+		gcl_stream_listen(stream);
 	*out = &stream->channel;
 	return 0;
 }

@@ -186,6 +186,10 @@ static void test_bad_bytes(void **state)
 		{{.length = 32, .flags = GCL_FRAME_TRIM}, "trim of nothing"},
 		{{.length = 32, .flags = GCL_FRAME_TRIM | GCL_FRAME_MORE, .payload_size = 4096},
 		 "trim that goes on"},
+		{{.length = 32, .flags = GCL_FRAME_TRIM | GCL_FRAME_BEAT, .payload_size = 4096},
+		 "trim and sign of life"},
+		{{.length = 33, .flags = GCL_FRAME_BEAT}, "sign of life with a body"},
+		{{.length = 32, .flags = GCL_FRAME_BEAT, .sequence = 1}, "counted sign of life"},
 	};
 
 	(void)state;
@@ -553,6 +557,70 @@ static void test_without_thread(void **state)
 	}
 }
 
+#define BEAT_MS 30
+
+/* A worker gives signs of life only when it was asked, and whatever else it does. */
+static void test_beats(void **state)
+{
+	const struct gcl_frame beat = {.length = sizeof beat, .flags = GCL_FRAME_BEAT};
+	struct pollfd in = {.events = POLLIN};
+	struct gcl_frame got;
+	struct raw raw = raw_open();
+
+	(void)state;
+	((struct gcl_stream *)raw.channel)->sender.beat_ms = BEAT_MS;
+	in.fd = raw.peer;
+	assert_int_equal(poll(&in, 1, 5 * BEAT_MS), 0);
+	raw_send(&raw, &beat, sizeof beat);
+	assert_int_equal(gcl_channel_wait(raw.channel, false, 50), -ETIMEDOUT);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(poll(&in, 1, MANY_MS), 1);
+		assert_int_equal(recv(raw.peer, &got, sizeof got, MSG_WAITALL), sizeof got);
+		assert_memory_equal(&got, &beat, sizeof beat);
+	}
+	raw_close(&raw);
+}
+
+/* A guest that asked for signs of life takes silence for the end, and nothing else. */
+static void test_silence(void **state)
+{
+	const struct gcl_frame beat = {.length = sizeof beat, .flags = GCL_FRAME_BEAT};
+
+	(void)state;
+	for (unsigned polls = 0; polls < 2; polls++) {
+		struct gcl_frame got;
+		struct raw raw;
+		int fds[2], n;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+		raw.channel = end_make(true, fds[0]);
+		raw.peer = fds[1];
+		((struct gcl_stream *)raw.channel)->sender.beat_ms = BEAT_MS;
+		gcl_stream_listen((struct gcl_stream *)raw.channel);
+		assert_int_equal(recv(raw.peer, &got, sizeof got, MSG_WAITALL), sizeof got);
+		assert_memory_equal(&got, &beat, sizeof beat);
+		for (unsigned i = 0; i < 40; i++) {
+			raw_send(&raw, &beat, sizeof beat);
+			assert_int_equal(gcl_channel_wait(raw.channel, false, BEAT_MS), -ETIMEDOUT);
+		}
+		/* It has answered, so that the worker goes on. */
+		assert_int_equal(recv(raw.peer, &got, sizeof got, MSG_WAITALL), sizeof got);
+		/* Away for long: what came meanwhile counts. */
+		raw_send(&raw, &beat, sizeof beat);
+		doze_ms(20l * BEAT_MS);
+		assert_int_equal(gcl_channel_receive(raw.channel, &got, body, sizeof body), 0);
+		if (polls) {
+			while ((n = gcl_channel_receive(raw.channel, &got, body, sizeof body)) == 0)
+				doze_ms(1);
+		} else {
+			n = gcl_channel_wait(raw.channel, false, MANY_MS);
+		}
+		assert_int_equal(n, -EPIPE);
+		assert_int_equal(gcl_channel_dead(raw.channel), -EPIPE);
+		raw_close(&raw);
+	}
+}
+
 /* What AF_VSOCK says here, where there may be no vsock at all: a line, and soon. */
 static void test_vsock_absent(void **state)
 {
@@ -582,6 +650,8 @@ int main(void)
 		cmocka_unit_test(test_fork_while_sending),
 		cmocka_unit_test(test_close_while_sending),
 		cmocka_unit_test(test_without_thread),
+		cmocka_unit_test(test_beats),
+		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_vsock_absent),
 	};
 
