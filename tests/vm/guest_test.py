@@ -13,8 +13,11 @@ TESTS = machine.TOP / "tests"
 # The first ones differ most between channels; those that do nothing but compile are left to the
 # host's own tests.
 BEHAVIOUR = ["event", "map", "transfer", "buffer", "context", "device", "enqueue", "fork", "image",
-             "late", "many", "mixed", "platform", "queue", "sampler", "texel", "threads"]  # fmt: skip
+             "large", "late", "many", "mixed", "platform", "queue", "sampler", "texel", "threads"]  # fmt: skip
 BEHAVIOUR_SHORT = 4
+# Again, with every piece of the program's memory pinned that can be; large is so big that some is
+# by itself.
+PINNED = ["large", "transfer", "map", "image"]
 DISK_SIZE = 32 << 20
 
 OPTIONS = case.arguments()
@@ -40,9 +43,9 @@ class Guest(case.VmCase):
         """With one carrier our module is there before virtio_blk, with the other one after it."""
         return "virtio_cl" if cls.options.carrier == "generic" else ""
 
-    def check(self, command, timeout=300):
+    def check(self, command, timeout=300, env=None):
         """Runs a test of the host's that runs programs here and, by in-vm, in the guest."""
-        done = case.in_vm(self.one, self.shared, command, timeout)
+        done = case.in_vm(self.one, self.shared, command, timeout, env)
         self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
         return done.stdout
 
@@ -122,12 +125,13 @@ class Guest(case.VmCase):
         done = self.one.run(["clpeak", "--kernel-latency"], timeout=300)
         self.assertRegex(done.stdout, r"Kernel launch latency : [0-9.]+ us", done)
 
-    def behaviour(self, noun):
+    def behaviour(self, noun, env=None):
         folder = self.options.build / "tests"
         cache = f"POCL_CACHE_DIR={folder}/native-cache/{noun}"
         self.check(
             [TESTS / "behaviour" / "compare", "--timeout", "200", "--native-env", cache,
-             "--differences", machine.HERE / "differences.txt", "--guest-wrapper", case.IN_VM, folder / "behaviour" / f"behaviour-{noun}"]
+             "--differences", machine.HERE / "differences.txt", "--guest-wrapper", case.IN_VM, folder / "behaviour" / f"behaviour-{noun}"],
+            env=env,
         )  # fmt: skip
 
     def test_zz_channel(self):
@@ -140,6 +144,11 @@ class Guest(case.VmCase):
 def add_behaviour():
     for noun in BEHAVIOUR[: BEHAVIOUR_SHORT if OPTIONS.short else None]:
         setattr(Guest, f"test_behaviour_{noun}", lambda self, noun=noun: self.behaviour(noun))
+    if OPTIONS.short:
+        return
+    for noun in PINNED:
+        setattr(Guest, f"test_pinned_{noun}",
+                lambda self, noun=noun: self.behaviour(noun, env={"GUESTCL_PIN": "1"}))  # fmt: skip
 
 
 add_behaviour()
