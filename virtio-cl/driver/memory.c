@@ -2,6 +2,7 @@
 /*
  * Pages, and how the host is told of them.
  */
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 #include "vcl.h"
@@ -43,13 +44,22 @@ static int pages_grow(struct vcl_pages *pages, unsigned int wanted)
 }
 
 /*
+ * What is free is not all for us: to take the last of it, chunk by chunk and without being killed
+ * for it, would have everybody else killed.
+ */
+static bool pages_to_spare(unsigned int count)
+{
+	return si_mem_available() > (long)(count + totalram_pages() / 16);
+}
+
+/*
  * vcl_pages_alloc() - zeroed pages, in large blocks where there are any
  *
  * Return: an ERR_PTR().
  */
 struct vcl_pages *vcl_pages_alloc(unsigned int count)
 {
-	struct vcl_pages *pages = pages_make(count);
+	struct vcl_pages *pages = pages_to_spare(count) ? pages_make(count) : NULL;
 	int err = 0;
 
 	if (!pages)
