@@ -218,6 +218,14 @@ struct virtio_cl_ioc_counters {
 	__u64 pins;	    /* so far */
 };
 
+/*
+ * Errors: EINVAL for what cannot be, ENOTCONN without a session, EPIPE when it has ended or ends
+ * meanwhile, EHOSTDOWN and ETIMEDOUT when the host does not answer, ENODEV when the device is gone,
+ * EINTR when the program is killed. OPEN: EISCONN for a second time, EPROTONOSUPPORT, EBUSY and
+ * EMFILE for limits of the host and of the VM. POPULATE, PIN: ENOMEM also beyond the limits of
+ * VIRTIO_CL_IOC_INFO; what of a range is populated then stays so. PIN: EFAULT for what cannot be
+ * pinned, ENOSPC without a free window, EPERM in a child of the session's process.
+ */
 #define VIRTIO_CL_IOC_INFO     _IOR('c', 0x40, struct virtio_cl_ioc_info)
 #define VIRTIO_CL_IOC_OPEN     _IOWR('c', 0x41, struct virtio_cl_ioc_open)
 #define VIRTIO_CL_IOC_POPULATE _IOW('c', 0x42, struct virtio_cl_ioc_range)
