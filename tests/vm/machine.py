@@ -234,11 +234,18 @@ def may_share(folder):
     return len(folder.parts) > 1 and folder.parts[1] not in GUESTS_OWN
 
 
+def sandbox():
+    """What virtiofsd can lock itself in with: in a chroot there is no mount that it could replace."""
+    mounts = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return "namespace" if any(line.split()[4] == "/" for line in mounts) else "chroot"
+
+
 def share_command(program, folder, path):
     if program.startswith("/usr/lib/qemu/"):  # as it came with QEMU 7
         return [program, f"--socket-path={path}", "-o", f"source={folder}", "-o", "cache=auto",
-                "-o", "announce_submounts,log_level=err"]  # fmt: skip
-    return [program, f"--socket-path={path}", f"--shared-dir={folder}", "--log-level=error"]
+                "-o", f"announce_submounts,log_level=err,sandbox={sandbox()}"]  # fmt: skip
+    return [program, f"--socket-path={path}", f"--shared-dir={folder}", "--log-level=error",
+            f"--sandbox={sandbox()}"]  # fmt: skip
 
 
 # ------------------------------------------------------------ the machine
@@ -337,8 +344,8 @@ class Machine:
             self.agent = agent.Agent(self.directory / "agent", self.nonce)
             self.agent.connect(QMP_SECONDS, self.alive)
             self.qmp = Qmp(self.directory / "qmp", self.alive)
-        except agent.AgentError as error:
-            raise MachineError(f"QEMU did not start: {self.log_text()}") from error
+        except (agent.AgentError, OSError) as error:
+            raise MachineError(f"QEMU did not start: {self.log_text() or error}") from error
         return self
 
     def wait_ready(self, timeout=BOOT_SECONDS):
