@@ -265,7 +265,8 @@ static bool buffer_pin(cl_mem mem)
 }
 
 /* Gets the memory of a resident buffer. Other buffers with contents are made on the host at once,
- * since there the contents are. */
+ * since there the contents are. A VM may have no room for what the host can hold: such a buffer is
+ * the host's alone. */
 static cl_int buffer_place(cl_mem mem, const void *contents)
 {
 	uint8_t *memory = NULL;
@@ -277,6 +278,8 @@ static cl_int buffer_place(cl_mem mem, const void *contents)
 	if (mem->context->resident && buffer_pin(mem))
 		return CL_SUCCESS;
 	block = gcl_block_alloc(mem->base.session, mem->size, &memory);
+	if (block == GCL_HEAP_NONE && !contents && gcl_channel_pins(mem->base.session->channel))
+		return CL_SUCCESS;
 	REFUSE_IF(block == GCL_HEAP_NONE, CL_MEM_OBJECT_ALLOCATION_FAILURE);
 	if (contents)
 		memcpy(memory, contents, mem->size);

@@ -67,8 +67,9 @@ static bool suits(const struct gcl_document *document, const struct gcl_host *ho
 	return true;
 }
 
-static int channel_choose(const struct gcl_host *host, const struct gcl_wish *wish,
-			  struct gcl_record *record, char *reason, size_t reason_size)
+static int channel_choose(const struct gcl_document *document, const struct gcl_host *host,
+			  const struct gcl_wish *wish, struct gcl_record *record, char *reason,
+			  size_t reason_size)
 {
 	/* The test driver has no QEMU to be too old. */
 	bool tested = strcmp(host->driver, "TEST") == 0;
@@ -85,6 +86,14 @@ static int channel_choose(const struct gcl_host *host, const struct gcl_wish *wi
 		snprintf(reason, reason_size,
 			 "the virtio channel needs libvirt 7.1 and QEMU 7.2 or later; use "
 			 "--channel vsock");
+		return -ENOTSUP;
+	}
+	if (wanted == GCL_CHANNEL_VIRTIO &&
+	    gcl_path(gcl_document_root(document), "memoryBacking/hugepages")) {
+		snprintf(
+			reason, reason_size,
+			"its memory is on huge pages, of which no single pages can be shared: take "
+			"<hugepages/> away, or use --channel vsock");
 		return -ENOTSUP;
 	}
 	if (record->attached && wanted != record->channel) {
@@ -289,7 +298,7 @@ int gcl_definition_attach(struct gcl_document *document, const struct gcl_host *
 
 	if (!suits(document, host, reason, reason_size))
 		return -ENOTSUP;
-	err = channel_choose(host, wish, record, reason, reason_size);
+	err = channel_choose(document, host, wish, record, reason, reason_size);
 	if (err < 0)
 		return err;
 	if (record->channel == GCL_CHANNEL_VIRTIO)

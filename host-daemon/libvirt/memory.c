@@ -4,8 +4,9 @@
  *
  * A cell or a memory device that says whether it is shared is stronger than <memoryBacking>; what
  * says nothing follows <access>. Where the memory comes from stays the domain's own choice:
- * huge pages, files and memfd can all be shared. Only where nothing is said, or anonymous memory
- * is asked for, which no other process can map, it becomes a memfd.
+ * files and memfd can be shared (huge pages can't, by the page: definition.c refuses them). Only
+ * where nothing is said, or anonymous memory is asked for, which no other process can map, it
+ * becomes a memfd.
  */
 #include <errno.h>
 #include <string.h>
@@ -106,7 +107,7 @@ static int backing_insert(struct gcl_document *document, struct gcl_record *reco
 static int backing_child_insert(struct gcl_document *document, const xmlNode *backing,
 				const char *xml)
 {
-	static const char *const before[] = {"source", "locked", "nosharepages", "hugepages"};
+	static const char *const before[] = {"source", "locked", "nosharepages"};
 
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(before); i++) {
 		const xmlNode *node = gcl_child(backing, before[i]);
@@ -122,7 +123,6 @@ static int backing_share(struct gcl_document *document, struct gcl_record *recor
 {
 	const xmlNode *source = gcl_child(backing, "source"),
 		      *access = gcl_child(backing, "access");
-	bool add_source = !source && !gcl_child(backing, "hugepages");
 	char mode[32];
 	int err = 0;
 
@@ -136,12 +136,12 @@ static int backing_share(struct gcl_document *document, struct gcl_record *recor
 		if (err == 0)
 			err = gcl_record_add(record, GCL_CHANGE_ACCESS, 0, mode);
 	}
-	if (err == 0 && (add_source || !access))
+	if (err == 0 && (!source || !access))
 		err = backing_child_insert(document, backing,
-					   !add_source ? ACCESS
-					   : access    ? SOURCE
-						       : SOURCE "\n" ACCESS);
-	if (err == 0 && add_source)
+					   source   ? ACCESS
+					   : access ? SOURCE
+						    : SOURCE "\n" ACCESS);
+	if (err == 0 && !source)
 		err = gcl_record_add(record, GCL_CHANGE_SOURCE, 0, NULL);
 	if (err == 0 && !access)
 		err = gcl_record_add(record, GCL_CHANGE_ACCESS, 0, NULL);

@@ -113,6 +113,11 @@ class Guest(case.VmCase):
         self.check_program("printed", "pyopencl", "/usr/bin/python3", program)
 
     @unittest.skipIf(OPTIONS.short, "with the other carrier")
+    def test_beyond_memory(self):
+        done = self.one.run(["/usr/bin/python3", machine.HERE / "beyond-memory.py"], timeout=120)
+        self.assertEqual(done.stdout, "fine\n", done)
+
+    @unittest.skipIf(OPTIONS.short, "with the other carrier")
     def test_hashcat(self):
         word = "zap7"
         words = ["hashcat", "--force", "--quiet", "--potfile-disable", "--self-test-disable", "-O",

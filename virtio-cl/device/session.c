@@ -63,6 +63,9 @@ static const char *open_check(const struct gcl_device *device, const struct gcl_
 	    !gcl_segments_valid(device, request,
 				gcl_shm_rings_size(hello->commands_size, hello->completions_size)))
 		return "the rings are not in the VM's memory";
+	if (gcl_guest_memory_huge(&device->backend.memory))
+		return "the VM's memory is on huge pages, of which no single pages can be shared: "
+		       "back it by a memfd without them, or use vsock";
 	return NULL;
 }
 

@@ -103,6 +103,10 @@ static void test_refused(void **state)
 	assert_int_equal(vmm_open(&twin->vmm, VMM_FREE, &response), VIRTIO_CL_ERR_BUSY);
 	assert_string_equal(response.text, "no worker today");
 	twin->refusal = NULL;
+	twin->device.backend.memory.regions[0].huge = true;
+	assert_int_equal(vmm_open(&twin->vmm, VMM_FREE, &response), VIRTIO_CL_ERR_INVALID);
+	assert_non_null(strstr(response.text, "huge pages"));
+	twin->device.backend.memory.regions[0].huge = false;
 	twin->answer = -ENOMEM;
 	assert_int_equal(vmm_open(&twin->vmm, VMM_FREE, &response), VIRTIO_CL_ERR_NO_MEMORY);
 	vmm_until(&twin->vmm, twin_count(twin) == 0);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -259,6 +260,22 @@ static void test_regions(void **state)
 	assert_int_equal(now.error, 0);
 }
 
+/* Of huge pages no single ones can be mapped, which sessions have to be told. */
+static void test_huge(void **state)
+{
+	const uint64_t end = 8ull << 30, size = 2ull << 20;
+	_cleanup_close_ int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+
+	(void)state;
+	assert_false(gcl_guest_memory_huge(&now.backend.memory));
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
+		print_message("SKIPPED: this kernel has no huge pages of 2 MiB\n");
+		skip();
+	}
+	assert_int_equal(region_add(end, size, 0, fd), 0);
+	assert_true(gcl_guest_memory_huge(&now.backend.memory));
+}
+
 static void test_table(void **state)
 {
 	struct gcl_vhost_memory_table table = {.count = 1,
@@ -419,9 +436,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(piecemeal), TEST(garbage),	       TEST(descriptors),   TEST(acknowledged),
-		TEST(config),	 TEST(regions),	       TEST(table),	    TEST(translation),
-		TEST(held),	 TEST(start_and_stop), TEST(queue_invalid),
+		TEST(piecemeal),   TEST(garbage), TEST(descriptors),	TEST(acknowledged),
+		TEST(config),	   TEST(regions), TEST(huge),		TEST(table),
+		TEST(translation), TEST(held),	  TEST(start_and_stop), TEST(queue_invalid),
 	};
 
 	return cmocka_run_group_tests_name("vhost", tests, NULL, NULL);

@@ -114,7 +114,7 @@ static const char *place_check(const struct gcl_guest_memory *memory,
 	return NULL;
 }
 
-static const char *file_check(const struct gcl_vhost_region *place, int fd)
+static const char *file_check(const struct gcl_vhost_region *place, int fd, bool *huge)
 {
 	struct statfs fs;
 	struct stat st;
@@ -127,6 +127,7 @@ static const char *file_check(const struct gcl_vhost_region *place, int fd)
 		return "is longer than its file";
 	if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return "is not writable";
+	*huge = fs.f_type == HUGETLBFS_MAGIC;
 	return NULL;
 }
 
@@ -136,9 +137,10 @@ int gcl_guest_memory_add(struct gcl_guest_memory *memory, const struct gcl_vhost
 	struct gcl_guest_region *region = &memory->regions[memory->count];
 	const char *wrong = memory->count == GCL_GUEST_REGIONS_MAX ? "is one too many"
 								   : place_check(memory, place);
+	bool huge = false;
 
 	if (!wrong)
-		wrong = file_check(place, fd);
+		wrong = file_check(place, fd, &huge);
 	if (wrong) {
 		snprintf(reason, reason_size, "memory region of %llu bytes at 0x%llx %s",
 			 (unsigned long long)place->size, (unsigned long long)place->guest_address,
@@ -151,6 +153,7 @@ int gcl_guest_memory_add(struct gcl_guest_memory *memory, const struct gcl_vhost
 		.fd = -1,
 		.map_size = place->file_offset + place->size,
 		.skipped = place->file_offset,
+		.huge = huge,
 	};
 	region->map = mmap(NULL, region->map_size, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -181,6 +184,15 @@ bool gcl_guest_memory_remove(struct gcl_guest_memory *memory, const struct gcl_v
 		*region = memory->regions[--memory->count];
 		memory->regions[memory->count] = (struct gcl_guest_region){.fd = -1};
 		return true;
+	}
+	return false;
+}
+
+bool gcl_guest_memory_huge(const struct gcl_guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		if (memory->regions[i].huge)
+			return true;
 	}
 	return false;
 }

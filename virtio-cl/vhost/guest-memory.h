@@ -28,6 +28,7 @@ struct gcl_guest_region {
 	void *map; /* begins @skipped bytes before the region */
 	size_t map_size;
 	size_t skipped;
+	bool huge; /* its file has huge pages: no single ones of it can be mapped */
 };
 
 struct gcl_guest_memory {
@@ -39,6 +40,9 @@ struct gcl_guest_memory {
 
 void gcl_guest_memory_init(struct gcl_guest_memory *memory);
 void gcl_guest_memory_fini(struct gcl_guest_memory *memory);
+
+/** gcl_guest_memory_huge() - is some of it on huge pages (hugetlbfs)? */
+bool gcl_guest_memory_huge(const struct gcl_guest_memory *memory);
 
 /** gcl_guest_memory_clear() - unmap all regions. */
 void gcl_guest_memory_clear(struct gcl_guest_memory *memory);

@@ -84,11 +84,11 @@ static void domain_remove(virDomain *domain)
 static void test_kinds(void **state)
 {
 	static const char *const names[] = {
-		"plain",	  "no-disk",	     "no-devices",    "disks-to-z",
-		"disk-b-only",	  "hugepages",	     "backing-empty", "backing-locked",
-		"backing-shared", "backing-private", "backing-file",  "backing-anonymous",
-		"numa-mixed",	  "numa-shared",     "numa-silent",   "modules",
-		"metadata",	  "aarch64",	     "vsock",	      "emulated",
+		"plain",	   "no-disk",	    "no-devices",	 "disks-to-z",
+		"disk-b-only",	   "backing-empty", "backing-locked",	 "backing-shared",
+		"backing-private", "backing-file",  "backing-anonymous", "numa-mixed",
+		"numa-shared",	   "numa-silent",   "modules",		 "metadata",
+		"aarch64",	   "vsock",	    "emulated",
 	};
 
 	(void)state;
