@@ -15,12 +15,15 @@
 #include <sys/vfs.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "local-channel.h"
 
 /* What travels from the broker to a worker: the greeting, and those descriptors that its kind has,
  * the guest's socket last. */
 #define PASS_FDS (GCL_HELLO_FDS + 1)
+
+_Static_assert(PASS_FDS <= GCL_FDS_MAX, "a greeting fits in a message");
 
 struct passed {
 	uint32_t kind; /* enum gcl_greeting_kind */
@@ -61,60 +64,15 @@ static bool fd_keep(struct gcl_greeting *greeting, int fd)
 	return false;
 }
 
-/* Moves the descriptors that came with @message to @fds. Return: false if there were more. */
-static bool fds_take(struct msghdr *message, int fds[PASS_FDS], unsigned *taken)
-{
-	bool good = !(message->msg_flags & MSG_CTRUNC);
-
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg;
-	     cmsg = CMSG_NXTHDR(message, cmsg)) {
-		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fd;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-			if (*taken < PASS_FDS) {
-				fds[(*taken)++] = fd;
-			} else {
-				close(fd);
-				good = false;
-			}
-		}
-	}
-	return good;
-}
-
-/* recvmsg() with descriptors: the caller's in any case. Return: bytes, 0 at the end, -EPROTO when
- * some had no room, -errno. */
-static ssize_t fds_receive(int socket, void *data, size_t size, int flags, int fds[PASS_FDS],
-			   unsigned *count)
-{
-	char control[CMSG_SPACE(PASS_FDS * sizeof(int))];
-	struct iovec iov = {data, size};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof control,
-	};
-	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | flags);
-
-	*count = 0;
-	if (n < 0)
-		return -errno;
-	return fds_take(&message, fds, count) ? n : -EPROTO;
-}
-
 /* One read of what is still missing. Return: 1 complete, 0 not yet, -EPIPE at the end, -errno. */
 static int greeting_read(struct gcl_greeting *greeting, int conn)
 {
 	struct gcl_hello *hello = &greeting->hello;
 	int fds[PASS_FDS];
 	unsigned count;
-	ssize_t n = fds_receive(conn, (char *)hello + greeting->got, sizeof *hello - greeting->got,
-				MSG_DONTWAIT, fds, &count);
+	ssize_t n =
+		gcl_fds_receive(conn, (char *)hello + greeting->got, sizeof *hello - greeting->got,
+				MSG_DONTWAIT, fds, PASS_FDS, &count);
 	bool good = true;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -179,7 +137,8 @@ int gcl_greeting_take(struct gcl_greeting *greeting, int socket)
 	ssize_t n;
 
 	do
-		n = fds_receive(socket, &passed, sizeof passed, MSG_WAITALL, fds, &count);
+		n = gcl_fds_receive(socket, &passed, sizeof passed, MSG_WAITALL, fds, PASS_FDS,
+				    &count);
 	while (n == -EINTR);
 	if (n == sizeof passed)
 		return passed_keep(greeting, &passed, fds, count);
@@ -188,40 +147,10 @@ int gcl_greeting_take(struct gcl_greeting *greeting, int socket)
 	return n > 0 ? -EPROTO : (int)n;
 }
 
-/* Sends @data with @count descriptors, all of it. Return: 0 or -errno. */
-static int fds_send(int socket, const void *data, size_t size, const int *fds, unsigned count)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PASS_FDS * sizeof(int))] = {0};
-	struct iovec iov = {(void *)data, size};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
-	ssize_t n;
-
-	if (count) {
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), fds, count * sizeof(int));
-	} else {
-		message.msg_controllen = 0;
-	}
-	do
-		n = sendmsg(socket, &message, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	return (size_t)n == size ? 0 : -EIO;
-}
-
 int gcl_greeting_send(const struct gcl_greeting *greeting, int conn)
 {
-	return fds_send(conn, &greeting->hello, sizeof greeting->hello, greeting->fds,
-			greeting->kind == GCL_GREETING_STREAM ? 0 : GCL_HELLO_FDS);
+	return gcl_fds_send(conn, &greeting->hello, sizeof greeting->hello, 0, greeting->fds,
+			    greeting->kind == GCL_GREETING_STREAM ? 0 : GCL_HELLO_FDS);
 }
 
 int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket)
@@ -240,7 +169,7 @@ int gcl_greeting_pass(const struct gcl_greeting *greeting, int socket)
 	}
 	if (greeting->conn < 0)
 		return -EINVAL;
-	return fds_send(socket, &passed, sizeof passed, fds, count);
+	return gcl_fds_send(socket, &passed, sizeof passed, 0, fds, count);
 }
 
 /* A memfd of exactly @size bytes whose size can't change, so that no access to it can fault. */

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "shm.h"
 #include "virtio-space.h"
@@ -31,6 +32,8 @@ struct request {
 	int fds[GCL_LINK_FDS_MAX];
 	unsigned fd_count;
 };
+
+_Static_assert(GCL_LINK_FDS_MAX <= GCL_FDS_MAX, "a message of the broker's can be received");
 
 struct virtio_worker {
 	struct gcl_shm shm;
@@ -51,60 +54,24 @@ static void request_fini(struct request *request)
 		close(request->fds[--request->fd_count]);
 }
 
-/* Return: false if there were more than there may be. */
-static bool request_fds(struct request *request, struct msghdr *message)
-{
-	bool good = !(message->msg_flags & (MSG_CTRUNC | MSG_TRUNC));
-
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg;
-	     cmsg = CMSG_NXTHDR(message, cmsg)) {
-		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-			if (request->fd_count < GCL_LINK_FDS_MAX) {
-				request->fds[request->fd_count++] = fd;
-			} else {
-				close(fd);
-				good = false;
-			}
-		}
-	}
-	return good;
-}
-
 /* Return: 1 and a message whose segments are all there, -EAGAIN, -EPIPE at the end, -EPROTO,
  * -errno. */
 static int request_receive(struct request *request, int conn)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(GCL_LINK_FDS_MAX * sizeof(int))];
-	struct iovec iov = {request->bytes, sizeof request->bytes};
-	struct msghdr message = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof control,
-	};
 	ssize_t n;
 
 	request->map = (const struct gcl_link_map *)(const void *)request->bytes;
-	request->fd_count = 0;
 	do
-		n = recvmsg(conn, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (request_fds(request, &message) && (size_t)n >= sizeof *request->map &&
+		n = gcl_fds_receive(conn, request->bytes, sizeof request->bytes, MSG_DONTWAIT,
+				    request->fds, GCL_LINK_FDS_MAX, &request->fd_count);
+	while (n == -EINTR);
+	if (n > 0 && (size_t)n >= sizeof *request->map &&
 	    request->map->segment_count <= VIRTIO_CL_SEGMENTS_MAX &&
 	    (size_t)n == sizeof *request->map +
 				 request->map->segment_count * sizeof *request->map->segments)
 		return 1;
 	request_fini(request);
-	return n == 0 ? -EPIPE : -EPROTO;
+	return n == 0 ? -EPIPE : n < 0 ? (int)n : -EPROTO;
 }
 
 static struct gcl_space_memory request_memory(const struct request *request)

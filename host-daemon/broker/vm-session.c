@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "vm.h"
 
@@ -305,32 +306,21 @@ static void session_resume(struct gcl_device_session *session)
 static int session_send(struct gcl_device_session *session, const struct gcl_link_map *message,
 			size_t size, const int *fds, unsigned fd_count)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(GCL_LINK_FDS_MAX * sizeof(int))] = {0};
 	struct vm_session *own = of_session(session);
-	struct iovec iov = {(void *)message, size};
-	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1};
+	int err;
 
 	if (own->door < 0)
 		return -EPIPE;
-	if (fd_count) {
-		struct cmsghdr *cmsg = (struct cmsghdr *)(void *)control;
-
-		header.msg_control = control;
-		header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), fds, fd_count * sizeof(int));
-	}
-	if (sendmsg(own->door, &header, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+	err = gcl_fds_send(own->door, message, size, MSG_DONTWAIT, fds, fd_count);
+	if (err == 0) {
 		if (!ev_is_active(&own->overdue)) {
 			ev_timer_set(&own->overdue, ANSWER_SECONDS, 0.);
 			ev_timer_start(own->vm->broker->loop, &own->overdue);
 		}
 		return 0;
 	}
-	if (errno != EAGAIN && errno != EINTR)
-		return -errno;
+	if (err != -EAGAIN)
+		return err;
 	ev_io_start(own->vm->broker->loop, &own->writable);
 	return -EAGAIN;
 }

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 
 void gcl_vhost_message_init(struct gcl_vhost_message *message)
 {
@@ -31,47 +32,17 @@ void gcl_vhost_message_fini(struct gcl_vhost_message *message)
 	message->fd_count = 0;
 }
 
-/* Keeps the descriptors of one read. Return: false if there are more than a message may have. */
-static bool fds_keep(struct gcl_vhost_message *message, struct msghdr *header)
-{
-	bool good = !(header->msg_flags & MSG_CTRUNC);
-
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
-		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		int fd;
-
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
-			if (message->fd_count < GCL_VHOST_FDS_MAX) {
-				message->fds[message->fd_count++] = fd;
-			} else {
-				close(fd);
-				good = false;
-			}
-		}
-	}
-	return good;
-}
-
 /* Return: bytes read, or as gcl_vhost_message_receive(), with 0 for none now. */
 static ssize_t read_some(struct gcl_vhost_message *message, int socket, void *data, size_t size)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(GCL_VHOST_FDS_MAX * sizeof(int))];
-	struct iovec iov = {data, size};
-	struct msghdr header = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof control,
-	};
-	ssize_t n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	unsigned count;
+	ssize_t n =
+		gcl_fds_receive(socket, data, size, MSG_DONTWAIT, message->fds + message->fd_count,
+				GCL_VHOST_FDS_MAX - message->fd_count, &count);
 
+	message->fd_count += count;
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (!fds_keep(message, &header))
-		return -EPROTO;
+		return n == -EAGAIN || n == -EINTR ? 0 : n;
 	if (n == 0)
 		return -EPIPE;
 	message->got += (size_t)n;

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fds.h"
+
 enum gcl_vhost_request {
 	GCL_VHOST_GET_FEATURES = 1,
 	GCL_VHOST_SET_FEATURES = 2,
@@ -103,7 +105,7 @@ struct gcl_vhost_config {
 	uint8_t bytes[GCL_VHOST_CONFIG_MAX];
 };
 
-#define GCL_VHOST_FDS_MAX 8u
+#define GCL_VHOST_FDS_MAX GCL_FDS_MAX
 
 struct gcl_vhost_message {
 	struct gcl_vhost_header header;
