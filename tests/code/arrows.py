@@ -69,7 +69,7 @@ ARROWS = {
     "tests/bench": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
     "tests/code": {"virtio-cl", "virtio-cl/base", "proto"},
     # Programs for a guest, which know the driver.
-    "tests/vm": {"virtio-cl/uapi"},
+    "tests/vm": {"virtio-cl/uapi", "CL"},
     "tests/vm/hostile": {"virtio-cl/uapi", "virtio-cl/driver"},
     "tests/fuzz": {
         "tests/stub-runtime",

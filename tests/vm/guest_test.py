@@ -112,6 +112,12 @@ class Guest(case.VmCase):
         program = TESTS / "programs" / "pyopencl_program.py"
         self.check_program("printed", "pyopencl", "/usr/bin/python3", program)
 
+    def test_posted(self):
+        """Commands are posted without a system call or an exit, while the worker is awake."""
+        done = self.one.run([self.options.build / "tests" / "vm" / "posted"], timeout=120)
+        self.assertEqual(done.returncode, 0, done)
+        print(f"  {done.stdout.strip()}", file=sys.stderr)
+
     @unittest.skipIf(OPTIONS.short, "with the other carrier")
     def test_beyond_memory(self):
         done = self.one.run(["/usr/bin/python3", machine.HERE / "beyond-memory.py"], timeout=120)
