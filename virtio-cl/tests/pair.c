@@ -216,9 +216,8 @@ static struct pair virtio_fork(void (*worker)(struct gcl_channel *channel))
 
 		close(sockets[0]);
 		REQUIRE(pthread_create(&server, NULL, serve_thread, channel) == 0);
+		pthread_detach(server); /* the process may end first */
 		worker(channel);
-		gcl_channel_kill(channel, -EPIPE);
-		pthread_join(server, NULL);
 		_exit(0);
 	}
 	close(sockets[1]);
