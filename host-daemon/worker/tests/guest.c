@@ -290,7 +290,8 @@ int guest_setup(void **state)
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which looks for leaks at the very end */
-/* As the worker itself: the runtime's threads may still be busy when its destructors run. */
+/* As the worker itself, which never runs the runtime's destructors: its threads may still be busy.
+ */
 static void leave(int status, void *data)
 {
 	(void)data;
