@@ -108,6 +108,8 @@ static int session_create(struct gcl_session **out, char *reason, size_t reason_
 	if (err)
 		return err;
 	snprintf(reason, reason_size, "out of memory");
+	if (session->welcome->heap_limit)
+		gcl_channel_heap_limit(session->channel, session->welcome->heap_limit);
 	err = gcl_heap_create(session->channel, &session->heap);
 	if (err)
 		return err;

@@ -264,9 +264,18 @@ static bool buffer_pin(cl_mem mem)
 	return true;
 }
 
+/* A heap that the host limits keeps half of its room for what is under way. */
+static bool heap_keeps(const struct gcl_session *session, size_t size)
+{
+	uint64_t room = session->channel->heap_limit / 2;
+
+	return !session->channel->heap_limit ||
+	       (size <= room && gcl_heap_used(session->heap) <= room - size);
+}
+
 /* Gets the memory of a resident buffer. Other buffers with contents are made on the host at once,
- * since there the contents are. A VM may have no room for what the host can hold: such a buffer is
- * the host's alone. */
+ * since there the contents are. A VM, or a heap with a limit, may have no room for what the host
+ * can hold: such a buffer is the host's alone. */
 static cl_int buffer_place(cl_mem mem, const void *contents)
 {
 	uint8_t *memory = NULL;
@@ -276,6 +285,8 @@ static cl_int buffer_place(cl_mem mem, const void *contents)
 	if (!mem->context->resident && !contents)
 		return CL_SUCCESS;
 	if (mem->context->resident && buffer_pin(mem))
+		return CL_SUCCESS;
+	if (!contents && !heap_keeps(mem->base.session, mem->size))
 		return CL_SUCCESS;
 	block = gcl_block_alloc(mem->base.session, mem->size, &memory);
 	if (block == GCL_HEAP_NONE && !contents && gcl_channel_pins(mem->base.session->channel))

@@ -141,6 +141,9 @@ static int handle_message(struct gcl_session *session, const struct gcl_frame *h
 		HANDLE(QUEUE_FAILED, queue_failed, QueueFailed)
 		HANDLE(EVENT_DONE, event_done, EventDone)
 		HANDLE(MEM_FREED, mem_freed, MemFreed)
+	case GCL_SESSION_ENDED:
+		gcl_on_session_ended(session, (const Gcl__SessionEnded *)message);
+		return -ECONNABORTED;
 	default:
 		return -EPROTO;
 	}
@@ -181,16 +184,28 @@ void gcl_session_assembled(struct gcl_session *session)
 	session->partial_size = 0;
 }
 
+void gcl_on_session_ended(struct gcl_session *session, const Gcl__SessionEnded *message)
+{
+	snprintf(session->ended, sizeof session->ended, "%s", message->text);
+}
+
 static void lose_locked(struct gcl_session *session, int err)
 {
 	if (atomic_exchange(&session->lost, true))
 		return;
 	gcl_channel_kill(session->channel, err);
-	gcl_log_error(session,
-		      "the connection to guestcld was lost (%s): OpenCL calls fail with "
-		      "CL_DEVICE_NOT_AVAILABLE from here on; see the daemon's log, then start the "
-		      "program again",
-		      err == -EPIPE ? "daemon or worker ended" : strerror(-err));
+	if (session->ended[0])
+		gcl_log_error(session,
+			      "guestcld has ended this session: %s: OpenCL calls fail with "
+			      "CL_DEVICE_NOT_AVAILABLE from here on",
+			      session->ended);
+	else
+		gcl_log_error(session,
+			      "the connection to guestcld was lost (%s): OpenCL calls fail with "
+			      "CL_DEVICE_NOT_AVAILABLE from here on; see the daemon's log, then "
+			      "start the "
+			      "program again",
+			      err == -EPIPE ? "daemon or worker ended" : strerror(-err));
 	requests_lose(session);
 	gcl_events_lose(session);
 	gcl_blocks_lose(session);

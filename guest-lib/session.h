@@ -48,6 +48,7 @@ struct gcl_session {
 	unsigned posts; /* under tx_lock; every now and then a poster drains */
 
 	pthread_mutex_t rx_lock;
+	char ended[256]; /* why the host has ended the session, if it has said so */
 	struct gcl_arena arena;
 	uint8_t *body;	  /* one frame */
 	uint8_t *partial; /* a message being put together from frames */
@@ -153,6 +154,9 @@ void gcl_on_event_done(struct gcl_session *session, const struct gcl_frame *head
 		       const Gcl__EventDone *message);
 void gcl_on_mem_freed(struct gcl_session *session, const struct gcl_frame *head,
 		      const Gcl__MemFreed *message);
+
+/** gcl_on_session_ended() - note why; the caller ends the session. */
+void gcl_on_session_ended(struct gcl_session *session, const Gcl__SessionEnded *message);
 
 /* The session is lost: end all that is under way (event.c, memory.c). Called once, with rx_lock
  * held. */

@@ -74,7 +74,8 @@
 	X(137, ANSWER_SUB_DEVICES, sub_devices_answer)             \
 	X(138, ANSWER_BUILD, build_answer)                         \
 	X(139, ANSWER_BINARIES, binaries_answer)                   \
-	X(140, ANSWER_ARG_PROBE, arg_probe_answer)
+	X(140, ANSWER_ARG_PROBE, arg_probe_answer)                 \
+	X(141, SESSION_ENDED, session_ended)
 /* clang-format on */
 
 #define GCL_MESSAGES(X) GCL_MESSAGES_TO_WORKER(X) GCL_MESSAGES_TO_GUEST(X)

@@ -151,12 +151,76 @@ int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms)
 	return channel->ops->wait(channel, writable, timeout_ms);
 }
 
+/* A bit for each chunk of the heap that was used. */
+struct gcl_heap_track {
+	_Atomic uint64_t *used; /* bytes */
+	_Atomic uint64_t chunks[];
+};
+
+void gcl_channel_heap_limit(struct gcl_channel *channel, uint64_t size)
+{
+	if (!channel->ops->heap_ptr && size < channel->heap_size)
+		channel->heap_limit = size;
+}
+
+int gcl_channel_heap_track(struct gcl_channel *channel, _Atomic uint64_t *used)
+{
+	uint64_t words = (channel->heap_size / GCL_HEAP_CHUNK + 63) / 64;
+
+	if (channel->ops->heap_ptr)
+		return 0;
+	channel->track = calloc(1, sizeof *channel->track + words * sizeof(uint64_t));
+	if (!channel->track)
+		return -ENOMEM;
+	channel->track->used = used;
+	return 0;
+}
+
+static void chunk_mark(struct gcl_heap_track *track, uint64_t chunk, bool used)
+{
+	_Atomic uint64_t *word = &track->chunks[chunk / 64];
+	uint64_t bit = 1ull << chunk % 64, before;
+
+	if (!!(atomic_load_explicit(word, memory_order_relaxed) & bit) == used)
+		return;
+	before = used ? atomic_fetch_or(word, bit) : atomic_fetch_and(word, ~bit);
+	if (!!(before & bit) == used)
+		return;
+	if (used)
+		atomic_fetch_add(track->used, GCL_HEAP_CHUNK);
+	else
+		atomic_fetch_sub(track->used, GCL_HEAP_CHUNK);
+}
+
+static bool heap_inside(const struct gcl_channel *channel, uint64_t offset, uint64_t size)
+{
+	uint64_t room = gcl_channel_heap_room(channel);
+
+	return offset < room && size <= room - offset;
+}
+
+bool gcl_channel_heap_trimmed(struct gcl_channel *channel, uint64_t offset, uint64_t size)
+{
+	if (!heap_inside(channel, offset, size))
+		return false;
+	if (!channel->track)
+		return true;
+	/* Only those that lie in it wholly. */
+	for (uint64_t chunk = (offset + GCL_HEAP_CHUNK - 1) / GCL_HEAP_CHUNK;
+	     (chunk + 1) * GCL_HEAP_CHUNK <= offset + size; chunk++)
+		chunk_mark(channel->track, chunk, false);
+	return true;
+}
+
 void *gcl_channel_heap_ptr(const struct gcl_channel *channel, uint64_t offset, uint64_t size)
 {
 	if (channel->ops->heap_ptr)
 		return channel->ops->heap_ptr(channel, offset, size);
-	if (offset >= channel->heap_size || size > channel->heap_size - offset)
+	if (!heap_inside(channel, offset, size))
 		return NULL;
+	for (uint64_t chunk = offset / GCL_HEAP_CHUNK;
+	     channel->track && size && chunk <= (offset + size - 1) / GCL_HEAP_CHUNK; chunk++)
+		chunk_mark(channel->track, chunk, true);
 	return channel->heap + offset;
 }
 
@@ -164,7 +228,7 @@ int gcl_channel_heap_populate(struct gcl_channel *channel, uint64_t offset, uint
 {
 	if (gcl_channel_dead(channel))
 		return -EPIPE;
-	if (offset >= channel->heap_size || size > channel->heap_size - offset)
+	if (!heap_inside(channel, offset, size))
 		return -ENOMEM;
 	return channel->ops->heap_populate ? channel->ops->heap_populate(channel, offset, size) : 0;
 }
@@ -222,6 +286,8 @@ void gcl_channel_abandon(struct gcl_channel *channel)
 
 void gcl_channel_close(struct gcl_channel *channel)
 {
-	if (channel)
-		channel->ops->close(channel);
+	if (!channel)
+		return;
+	free(channel->track);
+	channel->ops->close(channel);
 }

@@ -49,15 +49,17 @@ struct gcl_channel_ops {
 /* The part of a channel that every carrier has; carriers embed it as their first member. */
 struct gcl_channel {
 	const struct gcl_channel_ops *ops;
-	uint8_t *heap;		/* address of heap offset 0 here */
-	uint64_t heap_size;	/* bytes of address space */
-	uint64_t sent;		/* sequence of the last message sent, wholly or in part */
-	bool sent_more;		/* the last frame sent has GCL_FRAME_MORE */
-	uint64_t received;	/* sequence of the last message received, wholly or in part */
-	struct gcl_frame part;	/* the last frame received */
-	uint64_t part_received; /* bytes of body received of a message that goes on, else 0 */
-	_Atomic bool patient;	/* see gcl_channel_patient() */
-	_Atomic int dead;	/* 0, or the negative errno that ended the channel; sticky */
+	uint8_t *heap;		      /* address of heap offset 0 here */
+	uint64_t heap_size;	      /* bytes of address space */
+	uint64_t heap_limit;	      /* of these may be used; 0: all */
+	struct gcl_heap_track *track; /* which of them were, or NULL */
+	uint64_t sent;		      /* sequence of the last message sent, wholly or in part */
+	bool sent_more;		      /* the last frame sent has GCL_FRAME_MORE */
+	uint64_t received;	      /* sequence of the last message received, wholly or in part */
+	struct gcl_frame part;	      /* the last frame received */
+	uint64_t part_received;	      /* bytes of body received of a message that goes on, else 0 */
+	_Atomic bool patient;	      /* see gcl_channel_patient() */
+	_Atomic int dead;	      /* 0, or the negative errno that ended the channel; sticky */
 };
 
 /**
@@ -126,6 +128,30 @@ int gcl_channel_wait(struct gcl_channel *channel, bool writable, int timeout_ms)
  * Overflow-safe; a range of size 0 is inside if its offset is.
  */
 void *gcl_channel_heap_ptr(const struct gcl_channel *channel, uint64_t offset, uint64_t size);
+
+/** gcl_channel_heap_limit() - no more than @size bytes from the heap's beginning are part of it, on
+ * both sides; before it is used. Not on a carrier with a gcl_channel_ops.heap_ptr of its own, whose
+ * heap is not the host's memory. */
+void gcl_channel_heap_limit(struct gcl_channel *channel, uint64_t size);
+
+/** gcl_channel_heap_room() - bytes of the heap that may be used. */
+static inline uint64_t gcl_channel_heap_room(const struct gcl_channel *channel)
+{
+	return channel->heap_limit ? channel->heap_limit : channel->heap_size;
+}
+
+/**
+ * gcl_channel_heap_track() - worker side, before the channel is used: keep in @used how many bytes
+ * of the heap's chunks have been used and not given back.
+ * @used: lent for the life of the channel
+ *
+ * Return: 0, or -ENOMEM. It has no effect where the heap is not the host's memory.
+ */
+int gcl_channel_heap_track(struct gcl_channel *channel, _Atomic uint64_t *used);
+
+/** gcl_channel_heap_trimmed() - for carriers: the other side has given a range of the heap back.
+ * Return: false if it isn't inside the heap. */
+bool gcl_channel_heap_trimmed(struct gcl_channel *channel, uint64_t offset, uint64_t size);
 
 /** gcl_channel_heap_populate() - guest side: see to it that there is memory in a range of the heap
  * that was never used or was trimmed. Return: 0, -ENOMEM, -EPIPE. */

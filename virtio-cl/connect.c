@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "local.h"
 #include "stream.h"
+#include "tls.h"
 #include "virtio.h"
 
 static const char *path_or(const char *where, const char *otherwise)
@@ -103,11 +104,9 @@ static int stream_connect(const char *where, struct gcl_channel **out, char *rea
 
 /* In the order in which they are tried. */
 static const struct gcl_carrier carriers[] = {
-	{"virtio", virtio_there, virtio_connect},
-	{"vsock", vsock_there, vsock_connect},
-	{"local", local_there, local_connect},
-	{"stream", NULL, stream_connect},
-	{0},
+	{"virtio", virtio_there, virtio_connect}, {"vsock", vsock_there, vsock_connect},
+	{"local", local_there, local_connect},	  {"stream", NULL, stream_connect},
+	{"tls", NULL, gcl_tls_connect},		  {0},
 };
 
 const struct gcl_carrier *gcl_carriers(void)

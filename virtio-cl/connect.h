@@ -3,9 +3,10 @@
  * How a guest program finds its host: which channel, and what the user is told when there is none.
  *
  * GUESTCL_CHANNEL says which: "virtio", "virtio:PATH", "vsock", "vsock:CID", "vsock:CID:PORT",
- * "stream:PATH", "local", "local:PATH", "none", or "auto", which is what it is when it isn't set:
- * the first of virtio, vsock and local that is there. GUESTCL_SOCKET, a path or "none", stands for
- * local at that path, unless GUESTCL_CHANNEL says another.
+ * "stream:PATH", "tls://HOST", "tls://HOST:PORT", "local", "local:PATH", "none", or "auto", which
+ * is what it is when it isn't set: the first of virtio, vsock and local that is there.
+ * GUESTCL_SOCKET, a path or "none", stands for local at that path, unless GUESTCL_CHANNEL says
+ * another.
  */
 #ifndef GCL_CONNECT_H
 #define GCL_CONNECT_H

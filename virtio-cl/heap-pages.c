@@ -267,7 +267,7 @@ static int frontier_move(struct gcl_pages *pages, uint64_t frontier)
 {
 	uint64_t chunks = (frontier + CHUNK_PAGES - 1) / CHUNK_PAGES;
 
-	if (chunks > CHUNKS_MAX || frontier * GCL_HEAP_PAGE > pages->channel->heap_size)
+	if (chunks > CHUNKS_MAX || frontier * GCL_HEAP_PAGE > gcl_channel_heap_room(pages->channel))
 		return -ENOMEM;
 	while (pages->chunks < chunks) {
 		pages->map[pages->chunks] = calloc(CHUNK_PAGES, sizeof(struct gcl_run *));

@@ -46,7 +46,7 @@ static bool trim(struct gcl_stream_input *input, const struct gcl_frame *head)
 
 	if (!input->trims || head->flags != GCL_FRAME_TRIM || head->length != sizeof *head ||
 	    head->number || head->sequence || !head->payload_size ||
-	    !gcl_channel_heap_ptr(input->channel, head->payload_offset, head->payload_size))
+	    !gcl_channel_heap_trimmed(input->channel, head->payload_offset, head->payload_size))
 		return false;
 	if (from < to && madvise(input->channel->heap + from, to - from, MADV_DONTNEED) < 0)
 		gcl_log_debug(mem, "cannot trim the heap: errno %d", errno);

@@ -12,6 +12,9 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "control.h"
+#include "entrance.h"
+#include "takeover.h"
 #include "vm.h"
 #include "vsock.h"
 
@@ -70,9 +73,12 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 		     gcl_workers_sessions(&broker->workers, NULL));
 	gcl_notify("STOPPING=1");
 	gcl_listener_close(&broker->listener);
-	gcl_vsock_close(&broker->vsock);
+	gcl_control_close(&broker->control);
+	gcl_entrance_close(&broker->vsock);
 	gcl_conns_refuse(broker, "guestcld is stopping");
 	gcl_libvirt_fini(&broker->libvirt);
+	gcl_web_fini(&broker->web);
+	gcl_front_fini(&broker->front);
 	gcl_vms_stop(broker);
 	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
 	gcl_workers_end(&broker->workers);
@@ -95,18 +101,26 @@ static void broker_reload(struct gcl_broker *broker)
 	memcpy(config.socket, broker->config.socket, sizeof config.socket);
 	memcpy(config.socket_group, broker->config.socket_group, sizeof config.socket_group);
 	config.socket_mode = broker->config.socket_mode;
+	memcpy(config.control_socket, broker->config.control_socket, sizeof config.control_socket);
+	memcpy(config.control_socket_group, broker->config.control_socket_group,
+	       sizeof config.control_socket_group);
+	config.control_socket_mode = broker->config.control_socket_mode;
 	if (config.vsock != broker->config.vsock ||
 	    config.vsock_port != broker->config.vsock_port) {
-		gcl_vsock_close(&broker->vsock);
+		gcl_entrance_close(&broker->vsock);
 		broker->config = config;
-		gcl_vsock_open(&broker->vsock, broker);
+		gcl_vsock_open(broker);
 	}
 	broker->config = config;
 	gcl_log_level_set((enum gcl_log_level)config.log_level);
 	gcl_broker_files_raise(broker);
 	gcl_log_info(config, "settings read again; sessions keep theirs");
 	gcl_vms_configure(broker);
+	gcl_accounts_configure(broker);
+	gcl_leases_configure(broker);
 	gcl_libvirt_configure(&broker->libvirt);
+	gcl_web_configure(&broker->web);
+	gcl_front_configure(&broker->front);
 	gcl_workers_renew(&broker->workers);
 }
 
@@ -118,6 +132,8 @@ static void on_signal(struct ev_loop *loop, struct ev_signal *watcher, int event
 	(void)events;
 	if (watcher->signum == SIGHUP)
 		broker_reload(broker);
+	else if (watcher->signum == SIGUSR2)
+		gcl_takeover_begin(broker);
 	else
 		broker_stop(broker, watcher->signum);
 }
@@ -138,7 +154,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 
 static void watchers_init(struct gcl_broker *broker)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2};
 
 	_Static_assert(GCL_ARRAY_SIZE(numbers) == GCL_ARRAY_SIZE(broker->signals),
 		       "one watcher for each signal");
@@ -153,7 +169,11 @@ static void watchers_init(struct gcl_broker *broker)
 
 int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *config)
 {
-	struct gcl_broker broker = {.options = options, .config = *config};
+	struct gcl_broker broker = {
+		.options = options,
+		.config = *config,
+		.started = gcl_clock(),
+	};
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -166,22 +186,42 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_conns_init(&broker.conns);
 	gcl_guests_init(&broker.guests);
 	gcl_workers_init(&broker.workers, &broker);
+	gcl_cache_guard_init(&broker.cache_guard, &broker);
+	gcl_cgroup_open(&broker.cgroup, config);
+	gcl_leases_init(&broker);
 	gcl_list_init(&broker.vms);
+	gcl_list_init(&broker.accounts);
+	gcl_list_init(&broker.overrides);
 	gcl_libvirt_init(&broker.libvirt, &broker);
+	gcl_web_init(&broker.web, &broker);
+	gcl_front_init(&broker.front, &broker);
+	gcl_watchdog_init(&broker);
 	gcl_broker_files_raise(&broker);
 	watchers_init(&broker);
+	gcl_takeover_init(&broker);
+	gcl_takeover_restore(&broker);
 	err = gcl_listener_open(&broker.listener, &broker);
 	if (err < 0)
 		return err;
+	gcl_control_open(&broker.control, &broker);
 	gcl_vms_configure(&broker);
-	gcl_vsock_open(&broker.vsock, &broker);
+	gcl_vsock_open(&broker);
+	gcl_takeover_settle(&broker);
+	gcl_cache_guard_wake(&broker.cache_guard);
 	gcl_libvirt_configure(&broker.libvirt);
+	gcl_web_configure(&broker.web);
+	gcl_front_configure(&broker.front);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else
 		gcl_broker_announce(&broker, NULL);
 	ev_run(broker.loop, 0);
 	gcl_vms_fini(&broker);
+	gcl_leases_fini(&broker);
+	gcl_accounts_fini(&broker);
+	gcl_overrides_fini(&broker);
+	gcl_cache_guard_fini(&broker.cache_guard);
+	gcl_cgroup_close(&broker.cgroup);
 	gcl_workers_fini(&broker.workers);
 	ev_loop_destroy(broker.loop);
 	gcl_log_info(broker, "stopped");

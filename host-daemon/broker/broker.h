@@ -22,11 +22,18 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "account.h"
 #include "base/list.h"
+#include "base/state.h"
+#include "cgroup.h"
 #include "config.h"
+#include "end.h"
 #include "local.h"
+#include "note.h"
 #include "options.h"
+#include "override.h"
 #include "owner.h"
+#include "page.h"
 
 struct gcl_broker;
 struct gcl_workers;
@@ -38,7 +45,9 @@ struct gcl_workers;
 
 /* A bound and listening socket and its file, which is removed only if it is still ours. */
 struct gcl_socket {
+	struct gcl_list link; /* all that are open */
 	int fd;
+	bool lent; /* by the service manager: the file is its own */
 	char path[sizeof((struct sockaddr_un *)0)->sun_path];
 	dev_t device;
 	ino_t inode;
@@ -57,12 +66,30 @@ struct gcl_socket_place {
 /**
  * gcl_socket_open() - bind and listen.
  *
- * A socket file that no one serves is replaced. Return: 0 or -errno; errors are logged.
+ * One that the service manager has opened at that path is used as it is. A socket file that no one
+ * serves is replaced. Return: 0 or -errno; errors are logged.
  */
 int gcl_socket_open(struct gcl_socket *sock, const struct gcl_socket_place *place);
 
+/** gcl_sockets_save() - all that are open, for gcl_sockets_restore(). */
+void gcl_sockets_save(struct gcl_state *state);
+
+/** gcl_sockets_restore() - gcl_socket_open() finds these; gcl_sockets_settle() closes the rest. */
+void gcl_sockets_restore(struct gcl_state *state);
+void gcl_sockets_settle(void);
+
 /** gcl_socket_close() - stop listening and remove the file; may be called twice. */
 void gcl_socket_close(struct gcl_socket *sock);
+
+/* ------------------------------------------------------------ socket activation (activation.c) */
+
+/** gcl_activation_init() - take note of the sockets that the service manager passes, once, before
+ * anything is opened. */
+void gcl_activation_init(void);
+
+/** gcl_activation_take() - a listening socket that was passed for @path; owned by the caller.
+ * Return: -1 if there is none. */
+int gcl_activation_take(const char *path);
 
 /* ------------------------------------------------------------ accepting (listener.c) */
 
@@ -83,15 +110,28 @@ void gcl_listener_close(struct gcl_listener *listener);
 void gcl_listener_hold(struct gcl_listener *listener);
 void gcl_listener_resume(struct gcl_listener *listener);
 
-/* ------------------------------------------------------------ vsock (vsock.h) */
+/* ------------------------------------------------------------ operators (control.h) */
+
+struct gcl_control {
+	struct gcl_broker *broker;
+	struct gcl_socket socket;
+	struct ev_io readable;
+	struct ev_timer pause; /* while there is nothing to accept with */
+	struct gcl_list clients;
+	size_t count;
+};
+
+/* ------------------------------------------------------------ guests of VMs (entrance.h) */
 
 struct gcl_vm;
 
-/* A socket for guests that come by vsock: of one VM, or of all. */
-struct gcl_vsock {
+/* A socket for guests of one VM, or of all. */
+struct gcl_entrance {
 	struct gcl_broker *broker; /* NULL: it isn't open */
 	struct gcl_vm *vm;	   /* NULL: the peer's CID tells */
-	struct gcl_socket socket;  /* AF_VSOCK has no path */
+	enum gcl_greeting_kind kind;
+	const char *name;	  /* how its guests come, for the log */
+	struct gcl_socket socket; /* AF_VSOCK has no path */
 	struct ev_io readable;
 	struct ev_timer pause;
 };
@@ -120,10 +160,10 @@ struct gcl_guest {
 	struct gcl_broker *broker;
 	const struct gcl_guest_ops *ops;
 	struct gcl_owner owner;
-	unsigned sessions_max;	      /* of this owner; 0: what the configuration allows a user */
 	char who[192];		      /* "uid 1000, pid 77, clinfo", for the log */
 	struct gcl_greeting greeting; /* owns the connection and all descriptors */
 	bool waiting;		      /* greeted and let in */
+	uint64_t heap_given;	      /* of its account; 0: no limit */
 	struct ev_timer timeout;
 };
 
@@ -172,7 +212,11 @@ void gcl_conn_accept(struct gcl_broker *broker, int socket);
 /** gcl_conn_accept_of() - the same for a socket that came by a way that tells the @owner; @who
  * is for the log ("VM web1"). */
 void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
-			const struct gcl_owner *owner, const char *who, unsigned sessions_max);
+			const struct gcl_owner *owner, const char *who);
+
+/** gcl_conns_wait() - whether those who come now have to wait: too many have not greeted, or a new
+ * guestcld is about to take over. */
+bool gcl_conns_wait(const struct gcl_broker *broker);
 
 /** gcl_conns_end() - refuse those of @owner that have not greeted yet, and those that wait. */
 void gcl_conns_end(struct gcl_broker *broker, const struct gcl_owner *owner, const char *reason);
@@ -186,26 +230,67 @@ struct gcl_cache {
 	int fd; /* its folder, locked (shared); -1 before the first user */
 };
 
-/** gcl_cache_prepare() - see to it that @owner has a folder in the cache at @path. Return: 0 or
- * -errno. */
-int gcl_cache_prepare(struct gcl_cache *cache, const char *path, const struct gcl_owner *owner);
+/** gcl_cache_prepare() - see to it that @owner has a folder in the cache at @path, which @user can
+ * write. Return: 0 or -errno. */
+int gcl_cache_prepare(struct gcl_cache *cache, const char *path, const struct gcl_owner *owner,
+		      uid_t user);
 
 /** gcl_cache_sweep() - remove what was left in the folder of @owner; @busy if workers may be
  * compiling for it. */
 void gcl_cache_sweep(struct gcl_cache *cache, const struct gcl_owner *owner, bool busy);
+
+/** gcl_cache_exceeds() - whether the folder of @owner holds more than @limit bytes (0: any), or
+ * more files than are worth counting. */
+bool gcl_cache_exceeds(const struct gcl_cache *cache, const struct gcl_owner *owner,
+		       uint64_t limit);
+
+/** gcl_cache_remove() - take the folder of @owner away; another process empties it. */
+void gcl_cache_remove(struct gcl_cache *cache, const struct gcl_owner *owner);
 void gcl_cache_fini(struct gcl_cache *cache);
+
+/* ------------------------------------------------------------ its limit (cache-guard.c) */
+
+struct gcl_cache_guard {
+	struct gcl_broker *broker;
+	size_t next; /* account that is looked at next */
+	struct ev_timer tick;
+};
+
+void gcl_cache_guard_init(struct gcl_cache_guard *guard, struct gcl_broker *broker);
+
+/** gcl_cache_guard_wake() - there is a session: look after the caches. */
+void gcl_cache_guard_wake(struct gcl_cache_guard *guard);
+
+/** gcl_cache_guard_gone() - a worker of @owner has been reaped. */
+void gcl_cache_guard_gone(struct gcl_cache_guard *guard, const struct gcl_owner *owner);
+void gcl_cache_guard_fini(struct gcl_cache_guard *guard);
+
+/* ------------------------------------------------------------ devices (devices.c) */
+
+/* What workers found on this host. */
+struct gcl_devices {
+	unsigned count;
+	struct gcl_page_device list[GCL_PAGE_DEVICES_MAX];
+};
+
+/** gcl_devices_take() - a worker that has had no guest yet has described them in @page. */
+void gcl_devices_take(struct gcl_devices *devices, const struct gcl_page *page);
 
 /* ------------------------------------------------------------ worker processes (spawn.c) */
 
 /**
  * gcl_spawn() - start a worker process for @owner.
  * @socket: set to the broker's end of the socketpair
+ * @page: a memfd with the worker's page, lent
  * @reason: why it failed
  *
  * An error of exec comes back over the socket as GCL_HANDOVER_FAILED. Return: 0 or -errno.
  */
-int gcl_spawn(const struct gcl_config *config, const struct gcl_owner *owner, pid_t *pid,
+int gcl_spawn(const struct gcl_config *config, const struct gcl_owner *owner, int page, pid_t *pid,
 	      int *socket, char *reason, size_t reason_size);
+
+/** gcl_spawn_uid() - the user that its process will be. */
+uid_t gcl_spawn_uid(const struct gcl_config *config);
 
 /* ------------------------------------------------------------ one worker (worker.c) */
 
@@ -216,18 +301,36 @@ enum gcl_worker_state {
 	GCL_WORKER_ENDING, /* told to go */
 };
 
+/* How far its session thread had got when it was last looked at. */
+struct gcl_progress {
+	uint64_t steps, done;
+	ev_tstamp stuck; /* it has been at the same thing for so long */
+};
+
 struct gcl_worker_process {
 	struct gcl_list link;
 	struct gcl_broker *broker;
 	enum gcl_worker_state state;
 	bool promised; /* starting, and a waiting guest counts on it */
 	pid_t pid;
-	int socket;		 /* -1 when told to go */
-	struct gcl_owner owner;	 /* whose cache it uses */
+	int socket;		     /* -1 when told to go */
+	struct gcl_owner owner;	     /* whose cache it uses */
+	struct gcl_account *account; /* of the owner */
+	struct gcl_allowance allowance;
+	struct gcl_lease_client leases[GCL_PAGE_DEVICES_MAX];
+	int page_fd;		 /* behind @page */
+	struct gcl_page *page;	 /* shared with the process */
 	struct gcl_guest *guest; /* to be told of the end; or NULL */
 	uint64_t session;
+	uint64_t heap_given; /* of its account; 0: its session's heap is not limited */
+	struct gcl_progress progress;
+	bool stopped;			/* by SIGSTOP */
+	enum gcl_end_reason end_reason; /* it was told to end its session; or GCL_END_NONE */
 	char title[sizeof((struct gcl_guest *)0)->who]; /* of the guest, for the log */
-	ev_tstamp since;				/* of its state */
+	char program[64];				/* as the guest calls itself */
+	enum gcl_greeting_kind channel;
+	bool paused;	 /* by the operator, this session alone */
+	ev_tstamp since; /* of its state */
 	ev_tstamp serving_since;
 	char report[1 + GCL_REASON_MAX];
 	size_t report_size;
@@ -243,8 +346,23 @@ int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner
 /** gcl_worker_serve() - pass the guest to the idle worker. Return: 0 or -errno: try another. */
 int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest);
 
+/** gcl_worker_adopt() - go on with one that serves, of which what is saved over exec is known; that
+ * has no account if it couldn't be read. Return: 0; -errno: its socket is closed, so that it goes,
+ * and @worker is the caller's. */
+int gcl_worker_adopt(struct gcl_worker_process *worker);
+
 /** gcl_worker_end() - tell it to go, by the end of its socket. */
 void gcl_worker_end(struct gcl_worker_process *worker);
+
+/**
+ * gcl_worker_end_because() - end its session with a reason that its guest is told.
+ * @value: the limit that was exceeded, in ms or bytes as the reason has it; else 0
+ *
+ * It goes by itself within a second, or is killed. One that serves nobody, or can't be told, goes
+ * as by gcl_worker_end(). Return: 0, or -EALREADY when it is being ended.
+ */
+int gcl_worker_end_because(struct gcl_worker_process *worker, enum gcl_end_reason reason,
+			   uint64_t value);
 
 /** gcl_worker_expect_end() - it seems to be going: see to it that it does. */
 void gcl_worker_expect_end(struct gcl_worker_process *worker);
@@ -252,8 +370,43 @@ void gcl_worker_expect_end(struct gcl_worker_process *worker);
 /** gcl_worker_kill() - end it at once; it may be stopped. */
 void gcl_worker_kill(struct gcl_worker_process *worker);
 
+/** gcl_worker_pause_tell() - it or its account was paused, or goes on. */
+void gcl_worker_pause_tell(struct gcl_worker_process *worker);
+
+/** gcl_worker_note() - tell the worker something, without waiting. Return: 0 or -errno. */
+int gcl_worker_note(struct gcl_worker_process *worker, const struct gcl_note *note);
+
+/* What a worker's note does. Return: 0, or -errno: the worker broke the rules, and is killed. */
+typedef int gcl_worker_note_handler(struct gcl_worker_process *worker, const struct gcl_note *note);
+
+#define GCL_NOTE_DECLARE(constant, name) gcl_worker_note_handler gcl_worker_note_##name;
+GCL_NOTES_TO_BROKER(GCL_NOTE_DECLARE)
+#undef GCL_NOTE_DECLARE
+
 /** gcl_clock() - seconds of CLOCK_MONOTONIC; ev_now() follows the wall clock. */
 ev_tstamp gcl_clock(void);
+
+/* ------------------------------------------------------------ limits of time (watchdog.c) */
+
+struct gcl_watchdog {
+	struct ev_timer timer; /* while there are sessions */
+	ev_tstamp looked;
+};
+
+void gcl_watchdog_init(struct gcl_broker *broker);
+
+/** gcl_watchdog_begin() - a worker gets its guest, or is taken over with one. */
+void gcl_watchdog_begin(struct gcl_worker_process *worker);
+
+/** gcl_watchdog_configure() - settings or limits of @account may have changed: tell its workers. */
+void gcl_watchdog_configure(struct gcl_broker *broker, const struct gcl_account *account);
+
+/* ------------------------------------------------------------ over exec (worker-takeover.c) */
+
+/** gcl_worker_save(), gcl_worker_restore() - one that serves. Return: 0, or -errno: its socket is
+ * closed, so that it goes. */
+void gcl_worker_save(const struct gcl_worker_process *worker, struct gcl_state *state);
+int gcl_worker_restore(struct gcl_workers *workers, struct gcl_state *state);
 
 /* ------------------------------------------------------------ workers (workers.c) */
 
@@ -269,6 +422,7 @@ struct gcl_workers {
 	ev_tstamp not_before;
 	bool hopeless; /* waiting for the next try makes no sense: refuse with @reason */
 	char reason[GCL_REASON_MAX];
+	char lacks[GCL_REASON_MAX]; /* stages of the jail that are missing, as last told */
 	struct ev_timer tend;
 };
 
@@ -292,6 +446,9 @@ int gcl_workers_promise(struct gcl_workers *workers, const struct gcl_owner *own
 
 /** gcl_workers_sessions() - sessions being served, of @owner or (NULL) of all. */
 size_t gcl_workers_sessions(const struct gcl_workers *workers, const struct gcl_owner *owner);
+
+/** gcl_workers_find() - who serves the session of that number, lent; or NULL. */
+struct gcl_worker_process *gcl_workers_find(struct gcl_workers *workers, uint64_t session);
 
 /** gcl_workers_owns() - whether the process @pid is one of the workers. */
 bool gcl_workers_owns(const struct gcl_workers *workers, pid_t pid);
@@ -351,8 +508,94 @@ void gcl_libvirt_init(struct gcl_libvirt *libvirt, struct gcl_broker *broker);
 /** gcl_libvirt_configure() - follow what the configuration names. Errors are logged. */
 void gcl_libvirt_configure(struct gcl_libvirt *libvirt);
 
+/** gcl_libvirt_suspend() - end the follower; it is started again after a while, if we live. */
+void gcl_libvirt_suspend(struct gcl_libvirt *libvirt);
+
+/** gcl_libvirt_adopt() - a VM that was restored is a domain's. */
+void gcl_libvirt_adopt(struct gcl_libvirt *libvirt, const char *id);
+
 /** gcl_libvirt_fini() - end the follower and forget its domains; their VMs stay. */
 void gcl_libvirt_fini(struct gcl_libvirt *libvirt);
+
+/* ------------------------------------------------------------ numbers by HTTP (web.c) */
+
+struct gcl_web {
+	struct gcl_broker *broker;
+	char listen[sizeof((struct gcl_config *)0)->web_listen]; /* empty: there is none */
+	char token_file[PATH_MAX];
+	char program[PATH_MAX];
+	pid_t pid;	 /* of the process; 0 */
+	int in;		 /* its standard input; -1 */
+	ev_tstamp since; /* its start, gcl_clock() */
+	ev_tstamp pause; /* before the next is started */
+	struct ev_child child;
+	struct ev_timer retry;
+};
+
+void gcl_web_init(struct gcl_web *web, struct gcl_broker *broker);
+
+/** gcl_web_configure() - serve as the configuration says. Errors are logged. */
+void gcl_web_configure(struct gcl_web *web);
+
+/** gcl_web_suspend() - end the process; it is started again after a while, if we live. */
+void gcl_web_suspend(struct gcl_web *web);
+
+/** gcl_web_fini() - end the process; may be called twice. */
+void gcl_web_fini(struct gcl_web *web);
+
+/* ------------------------------------------------------------ programs beside us (helper.c) */
+
+/**
+ * gcl_helper_spawn() - start @program in a session of its own, with signals as they are initially.
+ * @pid: set; 0 on failure
+ * @in: its standard input
+ * @out: its standard output; -1: ours
+ *
+ * All our other descriptors that close on exec close in it. Return: 0 or -errno.
+ */
+int gcl_helper_spawn(pid_t *pid, const char *program, char *const arguments[], int in, int out);
+
+/* ------------------------------------------------------------ guests of other machines (front.c)
+ */
+
+struct gcl_front {
+	struct gcl_broker *broker;
+	char listen[sizeof((struct gcl_config *)0)->listen_tls]; /* where it does; empty: nowhere */
+	pid_t pid;						 /* of the process; 0 */
+	int socket;						 /* to it; -1 */
+	ev_tstamp since;					 /* its start, gcl_clock() */
+	ev_tstamp pause; /* before what failed is tried again */
+	struct ev_io readable;
+	struct ev_child child;
+	struct ev_timer rest, retry;
+};
+
+void gcl_front_init(struct gcl_front *front, struct gcl_broker *broker);
+
+/** gcl_front_configure() - serve as the configuration says, with files as they are now. Errors are
+ * logged. */
+void gcl_front_configure(struct gcl_front *front);
+
+/** gcl_front_save(), gcl_front_restore() - over exec: the process and its sessions go on. */
+void gcl_front_save(const struct gcl_front *front, struct gcl_state *state);
+void gcl_front_restore(struct gcl_front *front, struct gcl_state *state);
+
+/** gcl_front_fini() - end the process; may be called twice. */
+void gcl_front_fini(struct gcl_front *front);
+
+/* ------------------------------------------------------------ a new program (takeover.h) */
+
+struct gcl_takeover {
+	bool waiting;	     /* for a moment at which nothing is half done */
+	bool holding;	     /* meanwhile: those who come now have to wait */
+	ev_tstamp turn;	     /* when that changes */
+	uint64_t generation; /* how often it has happened */
+	char error[256];     /* why the last try failed; empty: it didn't */
+	ev_tstamp until;
+	pid_t check; /* asks the new program whether it can; 0 */
+	struct ev_child checked;
+	struct ev_timer poll, overdue;
+};
 
 /* ------------------------------------------------------------ the broker (broker.c) */
 
@@ -361,13 +604,26 @@ struct gcl_broker {
 	const struct gcl_options *options;
 	struct gcl_config config;
 	struct gcl_listener listener;
+	struct gcl_control control;
+	struct gcl_takeover takeover;
+	ev_tstamp started; /* gcl_clock() */
+	uint64_t refused;  /* guests */
 	struct gcl_conns conns;
 	struct gcl_guests guests;
 	struct gcl_workers workers;
-	struct gcl_list vms; /* struct gcl_vm */
-	struct gcl_vsock vsock;
+	struct gcl_cache_guard cache_guard;
+	struct gcl_cgroup cgroup;
+	struct gcl_list vms;	   /* struct gcl_vm */
+	struct gcl_list accounts;  /* struct gcl_account */
+	struct gcl_list overrides; /* struct gcl_override */
+	struct gcl_devices devices;
+	struct gcl_watchdog watchdog;
+	struct gcl_lease_device leases[GCL_PAGE_DEVICES_MAX];
+	struct gcl_entrance vsock;
 	struct gcl_libvirt libvirt;
-	struct ev_signal signals[3];
+	struct gcl_web web;
+	struct gcl_front front;
+	struct ev_signal signals[4];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */
 	bool serving;	/* a worker has come up */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -34,6 +35,9 @@ static void report(cfg_t *cfg, const char *format, va_list args)
 	gcl_log_error(config, "%s:%d: %s", cfg->filename, cfg->line, text);
 }
 
+/* Where listen-tls was read: for what is wrong with it and others together. */
+static int listen_tls_line;
+
 static int value_check(cfg_t *cfg, cfg_opt_t *opt)
 {
 	struct gcl_config scratch;
@@ -43,6 +47,72 @@ static int value_check(cfg_t *cfg, cfg_opt_t *opt)
 	    0) {
 		cfg_error(cfg, "%s", error);
 		return -1;
+	}
+	if (strcmp(cfg_opt_name(opt), "listen-tls") == 0 && *cfg_opt_getstr(opt))
+		listen_tls_line = cfg->line;
+	return 0;
+}
+
+/* The file that is being read: libconfuse hands its callbacks nothing of ours. */
+static cfg_t *file_now;
+
+static const char *value_of(cfg_t *section, const char *name)
+{
+	cfg_opt_t *opt = cfg_getopt(section, name);
+
+	return cfg_opt_size(opt) ? cfg_opt_getstr(opt) : NULL;
+}
+
+/* A setting that no two VMs may have the same, and in whose place. NULL: there is none. */
+struct identity {
+	const char *name, *others[2]; /* which settings the value may be in already */
+};
+
+static const struct identity *identity_find(const char *name)
+{
+	static const struct identity list[] = {
+		{"cid", {"cid", NULL}},
+		{"socket", {"socket", "local-socket"}},
+		{"local-socket", {"socket", "local-socket"}},
+	};
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(list); i++) {
+		if (strcmp(list[i].name, name) == 0)
+			return &list[i];
+	}
+	return NULL;
+}
+
+/* Numbers as they are meant: 7 is 07. */
+static bool identity_same(const char *name, const char *one, const char *other)
+{
+	if (!other)
+		return false;
+	if (strcmp(name, "cid") == 0)
+		return strtoul(one, NULL, 10) && strtoul(one, NULL, 10) == strtoul(other, NULL, 10);
+	return *one && strcmp(one, other) == 0;
+}
+
+/* The setting @opt of @section was read: no setting before it may have its value. */
+static int identity_check(cfg_t *section, cfg_opt_t *opt)
+{
+	const struct identity *identity = identity_find(cfg_opt_name(opt));
+	const char *value = cfg_opt_getstr(opt);
+
+	for (unsigned i = 0; identity && i < cfg_size(file_now, "vm"); i++) {
+		cfg_t *other = cfg_getnsec(file_now, "vm", i);
+
+		for (size_t k = 0; k < 2 && identity->others[k]; k++) {
+			const char *name = identity->others[k];
+
+			if ((other == section && strcmp(name, identity->name) == 0) ||
+			    !identity_same(name, value, value_of(other, name)))
+				continue;
+			cfg_error(section, "VMs \"%s\" and \"%s\" have the same %s, %s",
+				  cfg_title(other), cfg_title(section),
+				  strcmp(name, "cid") == 0 ? name : "socket", value);
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -57,7 +127,7 @@ static int vm_value_check(cfg_t *cfg, cfg_opt_t *opt)
 		cfg_error(cfg, "%s", error);
 		return -1;
 	}
-	return 0;
+	return identity_check(cfg, opt);
 }
 
 /* The last section has been read. */
@@ -90,30 +160,6 @@ static void vm_take(struct gcl_vm_config *vm, cfg_t *section)
 			gcl_vm_config_set(vm, gcl_vm_settings[i].name, cfg_opt_getstr(opt), error,
 					  sizeof error);
 	}
-}
-
-/* What two VMs can't have both; NULL if nothing. Names differ: libconfuse has seen to it. */
-static const char *vms_clash(const struct gcl_vm_config *one, const struct gcl_vm_config *two)
-{
-	if (*one->socket && strcmp(one->socket, two->socket) == 0)
-		return "socket";
-	return one->cid && one->cid == two->cid ? "cid" : NULL;
-}
-
-static int vms_check(cfg_t *cfg, const struct gcl_config *config)
-{
-	for (size_t i = 0; i < config->vm_count; i++) {
-		for (size_t j = 0; j < i; j++) {
-			const char *clash = vms_clash(&config->vms[j], &config->vms[i]);
-
-			if (!clash)
-				continue;
-			cfg_error(cfg, "VMs \"%s\" and \"%s\" have the same %s", config->vms[j].id,
-				  config->vms[i].id, clash);
-			return -EINVAL;
-		}
-	}
-	return 0;
 }
 
 static void vms_take(struct gcl_config *config, cfg_t *cfg)
@@ -194,11 +240,14 @@ static int text_parse(struct gcl_config *config, const char *path, char *text, s
 		return -ENOMEM;
 	checks_set(cfg);
 	cfg->filename = strdup(path); /* freed with cfg */
+	file_now = cfg;
+	listen_tls_line = 0;
 	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS)
 		return -EINVAL;
 	values_take(config, cfg);
 	vms_take(config, cfg);
-	return vms_check(cfg, config);
+	config->listen_tls_line = listen_tls_line;
+	return 0;
 }
 
 int gcl_config_read(struct gcl_config *config, const char *path, bool required)

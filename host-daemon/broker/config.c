@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
@@ -16,9 +17,20 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "jail/jail.h"
 #include "local.h"
+#include "share.h"
 
 static const char *const resident_choices[] = {"auto", "never", NULL};
+static const char *const program_sizes_choices[] = {"auto", "always", "never", NULL};
+static const char *const switch_choices[] = {"off", "on", NULL};
+static const char *const compression_choices[] = {"off", "zstd", NULL};
+static const char *const priority_choices[] = {
+	[GCL_SHARE_HIGH] = "high",
+	[GCL_SHARE_NORMAL] = "normal",
+	[GCL_SHARE_LOW] = "low",
+	[GCL_SHARE_LOW + 1] = NULL,
+};
 static const char *const vsock_choices[] = {"auto", "always", "never", NULL};
 static const char *const level_choices[] = {
 	[GCL_LOG_ERROR] = "error", [GCL_LOG_WARN] = "warning", [GCL_LOG_INFO] = "info",
@@ -27,6 +39,9 @@ static const char *const level_choices[] = {
 
 /* A guest that waits for a worker must hear from us before it gives up by itself. */
 #define START_TIMEOUT_MAX (GCL_HELLO_TIMEOUT_MS - 500)
+
+/* The longest duration that a limit may be. */
+#define DAY_MS (24u * 60u * 60u * 1000u)
 
 #define TEXT(key, field, least, value, user, words)                                                \
 	{                                                                                          \
@@ -59,6 +74,16 @@ const struct gcl_setting gcl_settings[] = {
 	 .help = "permissions of the socket: who may use the devices"},
 	TEXT("socket-group", socket_group, 0, "render", "",
 	     "group of the socket; empty: the daemon's own"),
+	TEXT("control-socket", control_socket, 0, "", NULL,
+	     "Unix socket that operators' tools connect to; empty: control.sock beside \"socket\""),
+	{.name = "control-socket-mode",
+	 .kind = GCL_SETTING_MODE,
+	 .offset = offsetof(struct gcl_config, control_socket_mode),
+	 .max = 0777,
+	 .initial = "0600",
+	 .help = "permissions of the control socket: who may change limits and end sessions"},
+	TEXT("control-socket-group", control_socket_group, 0, "", NULL,
+	     "group of the control socket; empty: the daemon's own"),
 	TEXT("worker", worker, 1, GUESTCL_LIBEXECDIR "/guestcl-worker", NULL,
 	     "program that serves one guest; GUESTCL_WORKER in the environment is stronger"),
 	TEXT("icd-vendors", icd_vendors, 0, "", NULL,
@@ -66,9 +91,18 @@ const struct gcl_setting gcl_settings[] = {
 	     "was given it"),
 	TEXT("cache-dir", cache_dir, 1, "/var/cache/guestcl", "$XDG_CACHE_HOME/guestcl",
 	     "where compiled kernels are kept, in one folder for each user"),
+	NUMBER("cache-limit", SIZE, cache_limit, 0, 0, "1GiB",
+	       "compiled kernels of one user or VM; beyond it its sessions end and its cache is "
+	       "removed; 0: no limit"),
 	CHOICE("resident-buffers", resident_buffers, resident_choices, "auto",
 	       "whether buffers may live in memory that guest and worker share, where the device "
 	       "uses the host's memory"),
+	CHOICE("program-sizes", program_sizes, program_sizes_choices, "auto",
+	       "whether the runtime is asked after each build how much memory the program takes, "
+	       "for "
+	       "the memory limits; auto: where none of its devices is a CPU, whose runtimes may "
+	       "take "
+	       "long for it"),
 	NUMBER("spare-workers", COUNT, spare_workers, 0, 64, "1",
 	       "workers kept prepared, so that a guest need not wait for one"),
 	NUMBER("start-timeout", DURATION, start_timeout, 100, START_TIMEOUT_MAX, "8s",
@@ -78,11 +112,55 @@ const struct gcl_setting gcl_settings[] = {
 	NUMBER("max-sessions", COUNT, max_sessions, 1, 65536, "256", "sessions at one time"),
 	NUMBER("max-sessions-per-user", COUNT, max_sessions_per_user, 1, 65536, "64",
 	       "sessions of one user at one time"),
+	NUMBER("user-memory", SIZE, user_memory, 0, 0, "0",
+	       "memory of each device for one user; 0: as much as there is"),
+	NUMBER("user-heap-memory", SIZE, user_heap_memory, 0, 0, "0",
+	       "host memory for the heaps of one user's sessions; 0: no limit"),
+	NUMBER("user-kernel-time", DURATION, user_kernel_time, 0, DAY_MS, "0s",
+	       "how long one kernel of a user may run; 0s: no limit"),
+	NUMBER("user-session-rate", COUNT, user_session_rate, 0, 65536, "600",
+	       "sessions of one user that may begin in a minute; 0: no limit"),
+	NUMBER("worker-timeout", DURATION, worker_timeout, 0, DAY_MS, "2min",
+	       "how long a worker may be at one call; 0s: no limit"),
+	NUMBER("guest-timeout", DURATION, guest_timeout, 0, DAY_MS, "5min",
+	       "how long a guest may not read what waits for it; 0s: no limit"),
+	NUMBER("build-time", DURATION, build_time, 0, DAY_MS, "10min",
+	       "how long one build may take; 0s: no limit"),
+	NUMBER("build-memory", SIZE, build_memory, 0, 0, "4GiB",
+	       "memory that the builds of a session may take at one time; 0: no limit"),
+	CHOICE("scheduler", scheduler, switch_choices, "on",
+	       "whether VMs and users take turns on a device, by their weights"),
+	NUMBER("concurrent-turns", COUNT, concurrent_turns, 1, 64, "4",
+	       "VMs and users whose turn on a device it is at one time, as far as their weights "
+	       "let "
+	       "them"),
 	NUMBER("max-greetings", COUNT, max_greetings, 2, 4096, "64",
 	       "connections at one time that have not said who they are; half of them for one "
 	       "user"),
 	NUMBER("worker-open-files", COUNT, worker_open_files, 64, 1048576, "4096",
 	       "files that a worker may have open"),
+	CHOICE("jail", jail, gcl_jail_modes, "auto",
+	       "what to do without a stage of the workers' jail: log it (auto), serve nobody "
+	       "(strict); or no jail"),
+	CHOICE("seccomp", seccomp, gcl_jail_call_lists, "runtime",
+	       "system calls of workers: those of a runtime on the CPU, of a device's driver, any"),
+	TEXT("jail-read", jail_read, 0, "", NULL,
+	     "folders that workers may read beside the system's, separated by ':'"),
+	TEXT("cgroup", cgroup, 1, "auto", NULL,
+	     "control group whose parts limit each user and VM: the daemon's own if it is "
+	     "delegated (auto), that folder, or off"),
+	NUMBER("user-host-memory", SIZE, user_host_memory, 0, 0, "0",
+	       "the host's memory for all workers of one user; 0: no limit"),
+	NUMBER("user-host-processes", COUNT, user_host_processes, 0, 4194304, "0",
+	       "processes and threads of all workers of one user; 0: no limit"),
+	TEXT("worker-user", worker_user, 0, "guestcl", "",
+	     "user that workers run as, in a jail, when the daemon is root; empty: as it does"),
+	NUMBER("worker-processes", COUNT, worker_processes, 16, 65536, "1024",
+	       "processes and threads of a worker"),
+	NUMBER("worker-memory", SIZE, worker_memory, 0, 0, "0",
+	       "memory that a worker may take, beside what it shares; 0: as much as there is"),
+	NUMBER("worker-file-size", SIZE, worker_file_size, 0, 0, "1GiB",
+	       "the largest file that a worker may write; 0: any"),
 	CHOICE("log-level", log_level, level_choices, "info", "least urgent lines that are logged"),
 	TEXT("vm-dir", vm_dir, 1, "/run/guestcl/vm", NULL, "folder of the sockets of VMs"),
 	{.name = "vm-socket-mode",
@@ -104,14 +182,46 @@ const struct gcl_setting gcl_settings[] = {
 	     "attached (guestcl attach); empty: none"),
 	TEXT("libvirt-program", libvirt_program, 1, GUESTCL_LIBEXECDIR "/guestcl-libvirt", NULL,
 	     "program that follows libvirt's domains"),
+	TEXT("web-listen", web_listen, 0, "", NULL,
+	     "address and port, such as 127.0.0.1:9490, where a web page and /metrics are served; "
+	     "empty: none"),
+	TEXT("web-token-file", web_token_file, 1, "/var/lib/guestcl/web-token",
+	     "$XDG_CACHE_HOME/guestcl-web/token",
+	     "file with the token that web-listen takes; made if it is missing"),
+	TEXT("web-program", web_program, 1, GUESTCL_LIBEXECDIR "/guestcl-web", NULL,
+	     "program that serves web-listen"),
+	{.name = "listen-tls",
+	 .kind = GCL_SETTING_ENDPOINT,
+	 .offset = offsetof(struct gcl_config, listen_tls),
+	 .max = GCL_ENDPOINT_MAX,
+	 .initial = "",
+	 .help = "address and port, such as :17228 for every address, where guests of other "
+		 "machines "
+		 "are served by TLS; empty: none"},
+	TEXT("tls-certificate", tls_certificate, 0, "", NULL,
+	     "this server's certificate, in PEM (guestcl pki server)"),
+	TEXT("tls-key", tls_key, 0, "", NULL, "the certificate's key, in PEM"),
+	TEXT("tls-ca", tls_ca, 0, "", NULL,
+	     "certificate of the authority that vouches for guests, in PEM"),
+	TEXT("tls-psk-file", tls_psk_file, 0, "", NULL,
+	     "pre-shared keys of guests without certificates, lines of NAME:HEX (guestcl pki psk)"),
+	NUMBER("tls-handshake-timeout", DURATION, tls_handshake_timeout, 100, 60000, "10s",
+	       "how long a connection by TLS may take to prove who it is"),
+	NUMBER("tls-resume-time", DURATION, tls_resume_time, 0, DAY_MS, "30s",
+	       "how long a session waits for a guest whose connection dropped; 0s: not at all"),
+	CHOICE("tls-compression", tls_compression, compression_choices, "off",
+	       "whether what goes by TLS is packed; for slow links and data that get smaller by "
+	       "it"),
+	TEXT("tls-program", tls_program, 1, GUESTCL_LIBEXECDIR "/guestcl-tls", NULL,
+	     "program that serves listen-tls"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 
-#define VM_NUMBER(key, type, field, least, most, value, words)                                     \
+#define VM_NUMBER(key, type, field, least, most, value, words, change)                             \
 	{                                                                                          \
 		.name = (key), .kind = GCL_SETTING_##type,                                         \
 		.offset = offsetof(struct gcl_vm_config, field), .min = (least), .max = (most),    \
-		.initial = (value), .help = (words)                                                \
+		.initial = (value), .help = (words), .live = (change)                              \
 	}
 
 const struct gcl_setting gcl_vm_settings[] = {
@@ -121,12 +231,44 @@ const struct gcl_setting gcl_vm_settings[] = {
 	 .max = sizeof((struct gcl_vm_config *)0)->socket,
 	 .initial = "",
 	 .help = "Unix socket that its VMM connects to; empty: NAME.sock in vm-dir"},
-	VM_NUMBER("max-sessions", COUNT, max_sessions, 1, 65536, "64", "sessions at one time"),
+	{.name = "local-socket",
+	 .kind = GCL_SETTING_TEXT,
+	 .offset = offsetof(struct gcl_vm_config, local_socket),
+	 .max = sizeof((struct gcl_vm_config *)0)->local_socket,
+	 .initial = "",
+	 .help = "Unix socket whose guests, processes of this host, are this VM; empty: none"},
+	{.name = "local-socket-group",
+	 .kind = GCL_SETTING_TEXT,
+	 .offset = offsetof(struct gcl_vm_config, local_socket_group),
+	 .max = sizeof((struct gcl_vm_config *)0)->local_socket_group,
+	 .initial = "",
+	 .help = "group of local-socket; empty: vm-socket-group"},
+	VM_NUMBER("max-sessions", COUNT, max_sessions, 1, 65536, "64", "sessions at one time",
+		  true),
 	VM_NUMBER("cid", COUNT, cid, 0, UINT32_MAX - 1, "0",
-		  "context id of its vsock device; 0: it has none"),
+		  "context id of its vsock device; 0: it has none", false),
 	VM_NUMBER("weight", COUNT, weight, 1, 10000, "1",
-		  "share of a device's time, against other VMs'"),
-	VM_NUMBER("memory", SIZE, memory, 0, 0, "0", "device memory; 0: as much as there is"),
+		  "share of a device's time, against other VMs'", true),
+	{.name = "priority",
+	 .kind = GCL_SETTING_CHOICE,
+	 .offset = offsetof(struct gcl_vm_config, priority),
+	 .choices = priority_choices,
+	 .initial = "normal",
+	 .help = "how its weight counts: 16 times (high), or a 16th (low)",
+	 .live = true},
+	VM_NUMBER("ceiling", COUNT, ceiling, 0, 100, "0",
+		  "percent of a device's time that it never has more than; 0: none", true),
+	VM_NUMBER("memory", SIZE, memory, 0, 0, "0", "device memory; 0: as much as there is", true),
+	VM_NUMBER("heap-memory", SIZE, heap_memory, 0, 0, "0",
+		  "host memory for the heaps of its sessions; 0: no limit", true),
+	VM_NUMBER("kernel-time", DURATION, kernel_time, 0, DAY_MS, "0s",
+		  "how long one kernel may run; 0s: no limit", true),
+	VM_NUMBER("host-memory", SIZE, host_memory, 0, 0, "0",
+		  "the host's memory for all its workers; 0: no limit", true),
+	VM_NUMBER("host-processes", COUNT, host_processes, 0, 4194304, "0",
+		  "processes and threads of all its workers; 0: no limit", true),
+	VM_NUMBER("session-rate", COUNT, session_rate, 0, 65536, "600",
+		  "sessions that may begin in a minute; 0: no limit", true),
 };
 const size_t gcl_vm_setting_count = GCL_ARRAY_SIZE(gcl_vm_settings);
 
@@ -191,6 +333,48 @@ static bool choice_parse(const struct gcl_setting *setting, const char *text, un
 	return false;
 }
 
+/* getaddrinfo() takes 99999 for 34463. */
+static bool port_is(const char *text)
+{
+	unsigned port;
+	const char *end;
+
+	return number_parse(text, 10, &port, &end) && !*end && port >= 1 && port <= 65535;
+}
+
+bool gcl_endpoint_parse(const char *text, char host[GCL_ENDPOINT_MAX], char port[GCL_ENDPOINT_MAX])
+{
+	const char *colon = strrchr(text, ':');
+	unsigned char address[16];
+	size_t length;
+
+	if (!colon || !port_is(colon + 1) || strlen(text) >= GCL_ENDPOINT_MAX)
+		return false;
+	length = (size_t)(colon - text);
+	memcpy(port, colon + 1, strlen(colon + 1) + 1);
+	*host = '\0';
+	if (!length)
+		return true;
+	if (*text == '[' && length > 2 && colon[-1] == ']') {
+		memcpy(host, text + 1, length - 2);
+		host[length - 2] = '\0';
+		return inet_pton(AF_INET6, host, address) == 1;
+	}
+	memcpy(host, text, length);
+	host[length] = '\0';
+	return inet_pton(AF_INET, host, address) == 1;
+}
+
+static bool text_valid(const struct gcl_setting *setting, const char *value)
+{
+	char host[GCL_ENDPOINT_MAX], port[GCL_ENDPOINT_MAX];
+
+	if (setting->kind == GCL_SETTING_ENDPOINT && *value &&
+	    !gcl_endpoint_parse(value, host, port))
+		return false;
+	return strlen(value) >= setting->min && strlen(value) < setting->max;
+}
+
 static bool setting_parse(const struct gcl_setting *setting, const char *text, unsigned *value)
 {
 	const char *end;
@@ -228,6 +412,9 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 	case GCL_SETTING_COUNT:
 		snprintf(text, size, "%u to %u", setting->min, setting->max);
 		break;
+	case GCL_SETTING_ENDPOINT:
+		snprintf(text, size, "ADDRESS:PORT, [ADDRESS]:PORT, :PORT, or nothing");
+		break;
 	case GCL_SETTING_SIZE:
 		snprintf(text, size, "bytes, such as 512MiB or 2GiB");
 		break;
@@ -237,6 +424,11 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 						   i ? " or " : "", setting->choices[i]);
 		break;
 	}
+}
+
+static bool is_text(const struct gcl_setting *setting)
+{
+	return setting->kind == GCL_SETTING_TEXT || setting->kind == GCL_SETTING_ENDPOINT;
 }
 
 /* @values: the struct that the setting is part of. */
@@ -249,12 +441,11 @@ static int setting_set(void *values, const struct gcl_setting *setting, const ch
 
 	if (setting->kind == GCL_SETTING_SIZE && size_parse(value, (uint64_t *)(void *)field))
 		return 0;
-	if (setting->kind == GCL_SETTING_TEXT && strlen(value) >= setting->min &&
-	    strlen(value) < setting->max) {
+	if (is_text(setting) && text_valid(setting, value)) {
 		memcpy(field, value, strlen(value) + 1);
 		return 0;
 	}
-	if (setting->kind != GCL_SETTING_TEXT && setting->kind != GCL_SETTING_SIZE &&
+	if (!is_text(setting) && setting->kind != GCL_SETTING_SIZE &&
 	    setting_parse(setting, value, &number)) {
 		memcpy(field, &number, sizeof number);
 		return 0;
@@ -277,13 +468,22 @@ int gcl_config_set(struct gcl_config *config, const char *key, const char *value
 	return -ENOENT;
 }
 
-int gcl_vm_config_set(struct gcl_vm_config *vm, const char *key, const char *value, char *error,
-		      size_t error_size)
+const struct gcl_setting *gcl_vm_setting_find(const char *key)
 {
 	for (size_t i = 0; i < gcl_vm_setting_count; i++) {
 		if (strcmp(key, gcl_vm_settings[i].name) == 0)
-			return setting_set(vm, &gcl_vm_settings[i], value, error, error_size);
+			return &gcl_vm_settings[i];
 	}
+	return NULL;
+}
+
+int gcl_vm_config_set(struct gcl_vm_config *vm, const char *key, const char *value, char *error,
+		      size_t error_size)
+{
+	const struct gcl_setting *setting = gcl_vm_setting_find(key);
+
+	if (setting)
+		return setting_set(vm, setting, value, error, error_size);
 	snprintf(error, error_size, "a VM has no setting \"%.40s\"; guestcld --help lists them",
 		 key);
 	return -ENOENT;
@@ -364,7 +564,29 @@ const char *gcl_setting_initial(const char *name)
 	return "";
 }
 
+int gcl_config_check(const struct gcl_config *config, char *error, size_t error_size)
+{
+	unsigned given = !!*config->tls_certificate + !!*config->tls_key + !!*config->tls_ca;
+	const char *wrong = NULL;
+
+	if (!*config->listen_tls)
+		return 0;
+	if (given == 0 && !*config->tls_psk_file)
+		wrong = "tls-certificate, tls-key and tls-ca, or tls-psk-file";
+	else if (given > 0 && given < 3)
+		wrong = "tls-certificate, tls-key and tls-ca together";
+	if (!wrong)
+		return 0;
+	snprintf(error, error_size, "listen-tls needs %s: guestcl pki makes such files", wrong);
+	return -EINVAL;
+}
+
 const char *gcl_resident_name(const struct gcl_config *config)
 {
 	return resident_choices[config->resident_buffers];
+}
+
+const char *gcl_program_sizes_name(const struct gcl_config *config)
+{
+	return program_sizes_choices[config->program_sizes];
 }

@@ -21,6 +21,9 @@
 /* VMs that the configuration file may name. */
 #define GCL_CONFIG_VMS_MAX 256u
 
+/* Room for an address and a port. */
+#define GCL_ENDPOINT_MAX 64u
+
 /* The setting vsock. */
 enum { GCL_VSOCK_AUTO, GCL_VSOCK_ALWAYS, GCL_VSOCK_NEVER };
 
@@ -29,10 +32,20 @@ struct gcl_vm_config {
 	char id[GCL_VM_ID_MAX + 1]; /* its sockets' name in vm-dir, and that of its kernel cache */
 	char name[GCL_VM_ID_MAX + 1];				/* for people */
 	char socket[sizeof((struct sockaddr_un *)0)->sun_path]; /* empty: ID.sock in vm-dir */
+	/* Processes that connect to it are this VM; empty: there is none. */
+	char local_socket[sizeof((struct sockaddr_un *)0)->sun_path];
+	char local_socket_group[64]; /* empty: vm_socket_group */
 	unsigned max_sessions;
-	unsigned cid;	 /* of its vsock; 0: none */
-	unsigned weight; /* share of a device's time, against other VMs' */
-	uint64_t memory; /* device memory in bytes; 0: no limit */
+	unsigned cid;	      /* of its vsock; 0: none */
+	unsigned weight;      /* share of a device's time, against other VMs' */
+	unsigned priority;    /* enum gcl_share_priority */
+	unsigned ceiling;     /* percent of a device's time; 0: none */
+	uint64_t memory;      /* device memory in bytes; 0: no limit */
+	uint64_t heap_memory; /* bytes of host memory for the heaps of its sessions; 0: no limit */
+	unsigned kernel_time; /* ms that one kernel may run; 0: no limit */
+	uint64_t host_memory; /* bytes that all its workers may take; 0: no limit */
+	unsigned host_processes; /* of all its workers, with threads; 0: no limit */
+	unsigned session_rate;	 /* sessions that may begin in a minute; 0: no limit */
 };
 
 /* The values in force; plain data, so that it is copied by assignment. Durations are in ms. */
@@ -40,18 +53,41 @@ struct gcl_config {
 	char socket[sizeof((struct sockaddr_un *)0)->sun_path];
 	unsigned socket_mode;
 	char socket_group[64]; /* empty: the daemon's own */
+	char control_socket[sizeof((struct sockaddr_un *)0)->sun_path]; /* empty: beside socket */
+	unsigned control_socket_mode;
+	char control_socket_group[64];
 	char worker[PATH_MAX];
 	char icd_vendors[PATH_MAX]; /* empty: OCL_ICD_VENDORS as the daemon has it */
 	char cache_dir[PATH_MAX];
+	uint64_t cache_limit;	   /* bytes for one owner; 0: no limit */
 	unsigned resident_buffers; /* index into the setting's choices */
+	unsigned program_sizes;	   /* the same */
 	unsigned spare_workers;
 	unsigned start_timeout;
 	unsigned greeting_timeout;
 	unsigned max_sessions;
 	unsigned max_sessions_per_user;
 	unsigned max_greetings;
+	unsigned scheduler;	   /* whether accounts take turns on a device */
+	unsigned concurrent_turns; /* accounts that may use a device at one time */
+	uint64_t user_memory;	   /* of each device, for one user; 0: no limit */
+	uint64_t user_heap_memory;
+	unsigned user_kernel_time, user_session_rate; /* as a VM's */
+	/* Of all sessions; 0: no limit. */
+	unsigned worker_timeout, guest_timeout, build_time;
+	uint64_t build_memory;
 	unsigned worker_open_files;
-	unsigned log_level; /* enum gcl_log_level */
+	unsigned jail;		  /* enum gcl_jail_mode */
+	unsigned seccomp;	  /* enum gcl_jail_calls */
+	char jail_read[PATH_MAX]; /* more folders for workers to read, separated by ':' */
+	char cgroup[PATH_MAX];	  /* "auto", "off", or a folder */
+	uint64_t user_host_memory;
+	unsigned user_host_processes;
+	char worker_user[64];	   /* that workers run as; empty: as the daemon */
+	unsigned worker_processes; /* with threads */
+	uint64_t worker_memory;	   /* bytes of a worker's own; 0: no limit */
+	uint64_t worker_file_size; /* bytes; 0: no limit */
+	unsigned log_level;	   /* enum gcl_log_level */
 	char vm_dir[sizeof((struct sockaddr_un *)0)->sun_path - GCL_VM_ID_MAX - 16];
 	unsigned vsock; /* GCL_VSOCK_AUTO..., the setting's choices */
 	unsigned vsock_port;
@@ -59,6 +95,18 @@ struct gcl_config {
 	char vm_socket_group[64];
 	char libvirt[256];		/* connection whose domains are followed; empty: none */
 	char libvirt_program[PATH_MAX]; /* that follows them */
+	char web_listen[64];		/* "127.0.0.1:9490"; empty: none */
+	char web_token_file[PATH_MAX];
+	char web_program[PATH_MAX];	   /* that serves numbers by HTTP */
+	char listen_tls[GCL_ENDPOINT_MAX]; /* "[::1]:17228", ":17228"; empty: nowhere */
+	char tls_certificate[PATH_MAX];
+	char tls_key[PATH_MAX];
+	char tls_ca[PATH_MAX];
+	char tls_psk_file[PATH_MAX];
+	unsigned tls_handshake_timeout, tls_resume_time;
+	unsigned tls_compression;   /* whether it is */
+	char tls_program[PATH_MAX]; /* that ends TLS */
+	int listen_tls_line;	    /* of the file; 0: it is not from there */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];
 	size_t vm_count;
 };
@@ -69,7 +117,8 @@ enum gcl_setting_kind {
 	GCL_SETTING_DURATION,
 	GCL_SETTING_MODE,
 	GCL_SETTING_CHOICE,
-	GCL_SETTING_SIZE, /* uint64_t */
+	GCL_SETTING_SIZE,     /* uint64_t */
+	GCL_SETTING_ENDPOINT, /* as GCL_SETTING_TEXT, for gcl_endpoint_parse() if it isn't empty */
 };
 
 struct gcl_setting {
@@ -81,6 +130,7 @@ struct gcl_setting {
 	const char *initial;
 	const char *initial_user; /* when the daemon doesn't run as root; NULL: the same */
 	const char *help;
+	bool live; /* of a VM: can be set while guestcld runs (guestcl set) */
 };
 
 extern const struct gcl_setting gcl_settings[];
@@ -89,6 +139,9 @@ extern const size_t gcl_setting_count;
 /* Of a section vm "NAME" { ... }. */
 extern const struct gcl_setting gcl_vm_settings[];
 extern const size_t gcl_vm_setting_count;
+
+/** gcl_vm_setting_find() - the VM's setting of that name, or NULL. */
+const struct gcl_setting *gcl_vm_setting_find(const char *key);
 
 /** gcl_config_init() - the built-in values, for root or for another user. */
 void gcl_config_init(struct gcl_config *config, bool root);
@@ -114,6 +167,15 @@ int gcl_vm_config_set(struct gcl_vm_config *vm, const char *key, const char *val
 int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error,
 			size_t error_size);
 
+/**
+ * gcl_endpoint_parse() - "ADDRESS:PORT", "[ADDRESS]:PORT" or ":PORT", which is every address.
+ * @host: empty: every
+ */
+bool gcl_endpoint_parse(const char *text, char host[GCL_ENDPOINT_MAX], char port[GCL_ENDPOINT_MAX]);
+
+/** gcl_config_check() - whether settings go together. Return: 0, or -EINVAL and @error. */
+int gcl_config_check(const struct gcl_config *config, char *error, size_t error_size);
+
 /** gcl_setting_describe() - the values a setting takes, in words ("1 to 64", "auto or never"). */
 void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t size);
 
@@ -122,6 +184,9 @@ const char *gcl_setting_initial(const char *name);
 
 /** gcl_resident_name() - the chosen value of resident-buffers, as a worker takes it. */
 const char *gcl_resident_name(const struct gcl_config *config);
+
+/** gcl_program_sizes_name() - the same of program-sizes. */
+const char *gcl_program_sizes_name(const struct gcl_config *config);
 
 /**
  * gcl_config_read() - take the settings of a file over into @config.

@@ -183,34 +183,40 @@ static void conn_start(struct conn *conn)
 				 "too many connections of one user or VM without a greeting");
 		return;
 	}
-	if (broker->conns.count >= broker->config.max_greetings)
+	if (gcl_conns_wait(broker))
 		gcl_listener_hold(&broker->listener);
 	ev_io_start(broker->loop, &conn->readable);
 	ev_timer_start(broker->loop, &conn->timeout);
 	greeting_read(conn); /* mostly it is there already */
 }
 
-/* The user at the other end of a Unix socket. Return: false when it has been refused. */
-static bool peer_identify(struct conn *conn)
+/* A process of this host must not be one of the workers: its ICD loader found the guest library
+ * beside the runtimes, or its guest's code would be another guest. Return: false when it has been
+ * refused. */
+static bool peer_check(struct conn *conn, struct ucred *peer)
 {
 	struct gcl_guest *guest = &conn->guest;
-	struct ucred peer = {0};
-	socklen_t size = sizeof peer;
+	socklen_t size = sizeof *peer;
 
-	if (getsockopt(guest->greeting.conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
+	if (getsockopt(guest->greeting.conn, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0) {
 		gcl_guest_refuse(guest, GCL_HELLO_FAILED, "can't tell who the guest is: %s",
 				 strerror(errno));
 		return false;
 	}
-	guest->owner = gcl_owner_user(peer.uid);
-	snprintf(guest->who, sizeof guest->who, "uid %u, pid %d", (unsigned)peer.uid,
-		 (int)peer.pid);
-	if (gcl_workers_owns(&guest->broker->workers, peer.pid)) {
-		/* Its ICD loader found the guest library beside the runtimes. */
+	if (gcl_workers_owns(&guest->broker->workers, peer->pid)) {
 		gcl_guest_refuse(guest, GCL_HELLO_FAILED, "a worker can't be its own guest");
 		return false;
 	}
 	return true;
+}
+
+/* By vsock comes whoever the host's kernel says, which is no process of this host. */
+static bool is_unix(int socket)
+{
+	int domain = AF_UNSPEC;
+	socklen_t size = sizeof domain;
+
+	return getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain == AF_UNIX;
 }
 
 static struct conn *conn_create(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind)
@@ -238,21 +244,34 @@ static struct conn *conn_create(struct gcl_broker *broker, int socket, enum gcl_
 void gcl_conn_accept(struct gcl_broker *broker, int socket)
 {
 	struct conn *conn = conn_create(broker, socket, GCL_GREETING_LOCAL);
+	struct ucred peer = {0};
 
-	if (conn && peer_identify(conn))
-		conn_start(conn);
+	if (!conn)
+		return;
+	snprintf(conn->guest.who, sizeof conn->guest.who, "a guest");
+	if (!peer_check(conn, &peer))
+		return;
+	conn->guest.owner = gcl_owner_user(peer.uid);
+	snprintf(conn->guest.who, sizeof conn->guest.who, "uid %u, pid %d", (unsigned)peer.uid,
+		 (int)peer.pid);
+	conn_start(conn);
 }
 
 void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
-			const struct gcl_owner *owner, const char *who, unsigned sessions_max)
+			const struct gcl_owner *owner, const char *who)
 {
 	struct conn *conn = conn_create(broker, socket, kind);
+	struct ucred peer = {0};
 
 	if (!conn)
 		return;
 	conn->guest.owner = *owner;
-	conn->guest.sessions_max = sessions_max;
 	snprintf(conn->guest.who, sizeof conn->guest.who, "%s", who);
+	if (is_unix(socket) && !peer_check(conn, &peer))
+		return;
+	if (kind == GCL_GREETING_LOCAL)
+		snprintf(conn->guest.who, sizeof conn->guest.who, "%s, uid %u, pid %d", who,
+			 (unsigned)peer.uid, (int)peer.pid);
 	conn_start(conn);
 }
 
@@ -276,6 +295,11 @@ void gcl_conns_end(struct gcl_broker *broker, const struct gcl_owner *owner, con
 		if (guest->ops == &conn_ops && gcl_owner_same(&guest->owner, owner))
 			gcl_guest_refuse(guest, GCL_HELLO_BUSY, "%s", reason);
 	}
+}
+
+bool gcl_conns_wait(const struct gcl_broker *broker)
+{
+	return broker->takeover.holding || broker->conns.count >= broker->config.max_greetings;
 }
 
 void gcl_conns_refuse(struct gcl_broker *broker, const char *reason)

@@ -26,6 +26,15 @@ void gcl_guest_init(struct gcl_guest *guest, struct gcl_broker *broker,
 	gcl_greeting_init(&guest->greeting);
 }
 
+/* What it was let in with, unless its worker has it. */
+static void heap_give(struct gcl_guest *guest)
+{
+	if (guest->heap_given)
+		gcl_account_heap_give(gcl_account_find(guest->broker, &guest->owner),
+				      guest->heap_given);
+	guest->heap_given = 0;
+}
+
 void gcl_guest_fini(struct gcl_guest *guest)
 {
 	ev_timer_stop(guest->broker->loop, &guest->timeout);
@@ -33,6 +42,7 @@ void gcl_guest_fini(struct gcl_guest *guest)
 	if (guest->waiting)
 		guest->broker->guests.waiting_count--;
 	guest->waiting = false;
+	heap_give(guest);
 	gcl_greeting_fini(&guest->greeting);
 }
 
@@ -45,6 +55,7 @@ void gcl_guest_refuse(struct gcl_guest *guest, enum gcl_hello_status status, con
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	guest->broker->refused++;
 	gcl_log_peer(broker, "refused %s: %s", guest->who, text);
 	guest->ops->refused(guest, status, text);
 }
@@ -65,6 +76,48 @@ static size_t waiting_of(const struct gcl_guests *guests, const struct gcl_owner
 	return count;
 }
 
+/* A heap in a VM's own memory is not the host's to limit. Return: false when the guest has been
+ * refused. */
+static bool heap_admit(struct gcl_guest *guest, struct gcl_account *account)
+{
+	uint64_t limit = account->limits.heap_memory;
+	bool user = gcl_owner_is_user(&guest->owner);
+
+	if (!limit || guest->greeting.kind == GCL_GREETING_VIRTIO)
+		return true;
+	guest->heap_given = gcl_account_heap_take(account, guest->greeting.hello.heap_size);
+	if (guest->heap_given)
+		return true;
+	gcl_guest_refuse(
+		guest, GCL_HELLO_BUSY,
+		"the heaps of this %s's sessions may have %ju MiB together, and too little "
+		"of it is left: end one, or raise %s on the host",
+		user ? "user" : "VM", (uintmax_t)limit >> 20,
+		user ? "user-heap-memory in guestcld.conf" : "the VM's heap-memory");
+	return false;
+}
+
+/* The last check: it counts. Return: false when the guest has been refused. */
+static bool rate_admit(struct gcl_guest *guest, const struct gcl_vm_config *limits)
+{
+	struct gcl_account *account = gcl_account_get(guest->broker, &guest->owner);
+	bool user = gcl_owner_is_user(&guest->owner);
+
+	if (!account) {
+		gcl_guest_refuse(guest, GCL_HELLO_BUSY, "guestcld has no memory left");
+		return false;
+	}
+	if (gcl_account_begin(account, gcl_clock()))
+		return heap_admit(guest, account);
+	gcl_guest_refuse(guest, GCL_HELLO_BUSY,
+			 "guestcld begins no more than %u sessions of this %s in a minute: wait, "
+			 "or raise %s "
+			 "on the host",
+			 limits->session_rate, user ? "user" : "VM",
+			 user ? "user-session-rate in guestcld.conf" : "the VM's session-rate");
+	return false;
+}
+
 /* Return: false when the guest has been refused. */
 static bool admit(struct gcl_guest *guest)
 {
@@ -72,6 +125,7 @@ static bool admit(struct gcl_guest *guest)
 	const struct gcl_config *config = &broker->config;
 	size_t own = gcl_workers_sessions(&broker->workers, &guest->owner) +
 		     waiting_of(&broker->guests, &guest->owner);
+	struct gcl_vm_config limits;
 
 	if (gcl_workers_sessions(&broker->workers, NULL) + broker->guests.waiting_count >=
 	    config->max_sessions) {
@@ -81,21 +135,19 @@ static bool admit(struct gcl_guest *guest)
 				 config->max_sessions);
 		return false;
 	}
-	if (!guest->sessions_max && own >= config->max_sessions_per_user) {
-		gcl_guest_refuse(guest, GCL_HELLO_BUSY,
-				 "guestcld serves %u sessions of this user already: end one, or "
-				 "raise max-sessions-per-user in guestcld.conf",
-				 config->max_sessions_per_user);
+	gcl_limits_get(broker, &guest->owner, &limits);
+	if (own >= limits.max_sessions) {
+		bool user = gcl_owner_is_user(&guest->owner);
+
+		gcl_guest_refuse(
+			guest, GCL_HELLO_BUSY,
+			"guestcld serves %u sessions of this %s already: end one, or raise "
+			"%s on the host",
+			limits.max_sessions, user ? "user" : "VM",
+			user ? "max-sessions-per-user in guestcld.conf" : "the VM's max-sessions");
 		return false;
 	}
-	if (guest->sessions_max && own >= guest->sessions_max) {
-		gcl_guest_refuse(guest, GCL_HELLO_BUSY,
-				 "guestcld serves %u sessions of this VM already: end one, or "
-				 "raise the VM's max-sessions on the host",
-				 guest->sessions_max);
-		return false;
-	}
-	return true;
+	return rate_admit(guest, &limits);
 }
 
 static void on_start_timeout(struct ev_loop *loop, struct ev_timer *timer, int events)

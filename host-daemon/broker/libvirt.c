@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -38,6 +37,24 @@ static struct domain *domain_find(const struct gcl_libvirt *libvirt, const char 
 			return domain;
 	}
 	return NULL;
+}
+
+static struct domain *domain_create(struct gcl_libvirt *libvirt, const char *id)
+{
+	struct domain *domain = calloc(1, sizeof *domain);
+
+	if (!domain)
+		return NULL;
+	snprintf(domain->id, sizeof domain->id, "%s", id);
+	gcl_list_append(&libvirt->domains, &domain->link);
+	libvirt->domain_count++;
+	return domain;
+}
+
+void gcl_libvirt_adopt(struct gcl_libvirt *libvirt, const char *id)
+{
+	if (!domain_find(libvirt, id))
+		domain_create(libvirt, id);
 }
 
 static void domain_remove(struct gcl_libvirt *libvirt, struct domain *domain)
@@ -86,14 +103,10 @@ static void domain_take(struct gcl_libvirt *libvirt, struct gcl_vm_config *confi
 			     GCL_LIBVIRT_VMS_MAX);
 		return;
 	}
-	if (!domain) {
-		domain = calloc(1, sizeof *domain);
-		if (!domain)
-			return;
-		memcpy(domain->id, config->id, sizeof domain->id);
-		gcl_list_append(&libvirt->domains, &domain->link);
-		libvirt->domain_count++;
-	}
+	if (!domain)
+		domain = domain_create(libvirt, config->id);
+	if (!domain)
+		return;
 	domain->listed = true;
 	limits_log(vm, config);
 	socket_place(libvirt, config);
@@ -235,35 +248,14 @@ static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
 	retry_after(libvirt);
 }
 
-/* All our descriptors but these two close in the child. */
 static int process_spawn(struct gcl_libvirt *libvirt, int in, int out)
 {
 	const struct gcl_config *config = &libvirt->broker->config;
 	char *arguments[] = {
 		"guestcl-libvirt",	"follow", "--connect", libvirt->uri, "--vm-dir",
 		(char *)config->vm_dir, NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	sigset_t all, none;
-	int err;
 
-	sigfillset(&all);
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&files);
-	posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	posix_spawnattr_init(&attributes);
-	/* A session of its own: Ctrl-C at the daemon's terminal is for the daemon. */
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-						      POSIX_SPAWN_SETSID);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setsigmask(&attributes, &none);
-	err = posix_spawn(&libvirt->pid, libvirt->program, &files, &attributes, arguments, environ);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&files);
-	if (err)
-		libvirt->pid = 0;
-	return -err;
+	return gcl_helper_spawn(&libvirt->pid, libvirt->program, arguments, in, out);
 }
 
 static int follower_start(struct gcl_libvirt *libvirt)
@@ -347,7 +339,7 @@ void gcl_libvirt_configure(struct gcl_libvirt *libvirt)
 	    strcmp(libvirt->vm_dir, config->vm_dir) == 0)
 		return;
 	follower_end(libvirt);
-	if (strcmp(libvirt->uri, config->libvirt) != 0)
+	if (*libvirt->uri && strcmp(libvirt->uri, config->libvirt) != 0)
 		domains_remove(libvirt, true);
 	memcpy(libvirt->uri, config->libvirt, sizeof libvirt->uri);
 	memcpy(libvirt->program, config->libvirt_program, sizeof libvirt->program);
@@ -355,6 +347,12 @@ void gcl_libvirt_configure(struct gcl_libvirt *libvirt)
 	libvirt->pause = PAUSE_FIRST;
 	if (*libvirt->uri)
 		follower_try(libvirt);
+}
+
+void gcl_libvirt_suspend(struct gcl_libvirt *libvirt)
+{
+	if (libvirt->pid > 0)
+		kill(libvirt->pid, SIGKILL); /* on_reaped() starts another */
 }
 
 void gcl_libvirt_fini(struct gcl_libvirt *libvirt)

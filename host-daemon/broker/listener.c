@@ -139,7 +139,8 @@ void gcl_listener_hold(struct gcl_listener *listener)
 
 void gcl_listener_resume(struct gcl_listener *listener)
 {
-	if (listener->socket.fd >= 0 && !ev_is_active(&listener->pause))
+	if (listener->socket.fd >= 0 && !ev_is_active(&listener->pause) &&
+	    !listener->broker->takeover.holding)
 		ev_io_start(listener->broker->loop, &listener->readable);
 }
 

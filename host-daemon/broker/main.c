@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "broker.h"
 #include "options.h"
+#include "takeover.h"
 
 /* A socket that became stdin, stdout or stderr would be handed to workers as such. */
 static void standard_files_ensure(void)
@@ -30,11 +31,15 @@ int main(int argc, char **argv)
 	_cleanup_(gcl_options_fini) struct gcl_options options;
 	struct gcl_config config;
 
+	gcl_activation_init();
 	standard_files_ensure();
 	gcl_log_init("guestcld");
 	gcl_options_parse(&options, argc, argv);
 	if (gcl_options_config(&options, &config) < 0)
 		return EXIT_FAILURE;
+	if (options.take_over_from)
+		return options.take_over_from == gcl_takeover_layout() ? EXIT_SUCCESS
+								       : EXIT_FAILURE;
 	if (options.check_config) {
 		puts("the settings are valid");
 		return EXIT_SUCCESS;

@@ -17,7 +17,15 @@
 
 const char *argp_program_version = "guestcld " GUESTCL_VERSION;
 
-enum { KEY_CONFIG = 'c', KEY_SET = 's', KEY_SOCKET = 256, KEY_WORKER, KEY_CHECK, KEY_LEVEL };
+enum {
+	KEY_CONFIG = 'c',
+	KEY_SET = 's',
+	KEY_SOCKET = 256,
+	KEY_WORKER,
+	KEY_CHECK,
+	KEY_LEVEL,
+	KEY_TAKE
+};
 
 static const struct argp_option option_list[] = {
 	{"config", KEY_CONFIG, "FILE", 0, "Read settings from FILE (default " GCL_CONFIG_PATH ")",
@@ -26,6 +34,7 @@ static const struct argp_option option_list[] = {
 	{"socket", KEY_SOCKET, "PATH", 0, "Listen on PATH (--set socket=PATH)", 0},
 	{"worker", KEY_WORKER, "PATH", 0, "Serve guests by this program (--set worker=PATH)", 0},
 	{"log-level", KEY_LEVEL, "LEVEL", 0, "What to log (--set log-level=LEVEL)", 0},
+	{"take-over-from", KEY_TAKE, "NUMBER", OPTION_HIDDEN, NULL, 0},
 	{"check-config", KEY_CHECK, NULL, 0, "Read the settings, say what is wrong, and end", 0},
 	{0},
 };
@@ -69,6 +78,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 	case KEY_LEVEL:
 		pair_add(state, "log-level", arg);
 		return 0;
+	case KEY_TAKE:
+		options->take_over_from = (unsigned)strtoul(arg, NULL, 10);
+		return 0;
 	case KEY_CHECK:
 		options->check_config = true;
 		return 0;
@@ -111,7 +123,8 @@ static char *settings_help(void)
 	fputs("\nSettings of a VM, in a section vm \"NAME\" { ... } of the file:\n", out);
 	for (size_t i = 0; i < gcl_vm_setting_count; i++)
 		setting_help(out, &gcl_vm_settings[i]);
-	fputs("\nSignals: HUP reads the file again, TERM and INT end guestcld and all sessions.",
+	fputs("\nSignals: HUP reads the file again, USR2 has a new guestcld take over (guestcl "
+	      "restart), TERM and INT end guestcld and all sessions.",
 	      out);
 	fclose(out);
 	return text;
@@ -121,6 +134,13 @@ static char *help_filter(int key, const char *text, void *input)
 {
 	(void)input;
 	return key == ARGP_KEY_HELP_POST_DOC ? settings_help() : (char *)text;
+}
+
+static void program_find(char *path, size_t size)
+{
+	ssize_t n = readlink("/proc/self/exe", path, size - 1);
+
+	path[n < 0 ? 0 : n] = '\0';
 }
 
 void gcl_options_parse(struct gcl_options *options, int argc, char **argv)
@@ -133,6 +153,9 @@ void gcl_options_parse(struct gcl_options *options, int argc, char **argv)
 	};
 
 	memset(options, 0, sizeof *options);
+	options->argc = argc;
+	options->argv = argv;
+	program_find(options->program, sizeof options->program);
 	argp_parse(&parser, argc, argv, 0, NULL, options);
 }
 
@@ -163,5 +186,10 @@ int gcl_options_config(const struct gcl_options *options, struct gcl_config *con
 	}
 	for (size_t i = 0; i < options->pair_count; i++)
 		gcl_config_set_pair(config, options->pairs[i], error, sizeof error);
-	return 0;
+	err = gcl_config_check(config, error, sizeof error);
+	if (err < 0 && config->listen_tls_line)
+		gcl_log_error(config, "%s:%d: %s", path, config->listen_tls_line, error);
+	else if (err < 0)
+		gcl_log_error(config, "%s", error);
+	return err;
 }

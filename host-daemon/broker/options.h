@@ -12,6 +12,10 @@ struct gcl_options {
 	char **pairs;		 /* KEY=VALUE, in order; owned */
 	size_t pair_count;
 	bool check_config;
+	unsigned take_over_from; /* a layout (takeover.h): say whether it is ours, and end; 0: no */
+	int argc;
+	char **argv;		/* as main() got them */
+	char program[PATH_MAX]; /* this program's file, which may be replaced by a newer one */
 };
 
 /** gcl_options_parse() - read the command line; errors and --help end the program. fini frees. */

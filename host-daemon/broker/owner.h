@@ -37,6 +37,11 @@ static inline struct gcl_owner gcl_owner_vm(const char *id)
 	return owner;
 }
 
+static inline bool gcl_owner_is_user(const struct gcl_owner *owner)
+{
+	return strncmp(owner->name, "uid-", 4) == 0;
+}
+
 static inline bool gcl_owner_same(const struct gcl_owner *one, const struct gcl_owner *other)
 {
 	return strcmp(one->name, other->name) == 0;

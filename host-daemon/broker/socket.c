@@ -136,22 +136,110 @@ static int bind_and_listen(struct gcl_socket *sock, const struct sockaddr_un *ad
 	return 0;
 }
 
-int gcl_socket_open(struct gcl_socket *sock, const struct gcl_socket_place *place)
+/* ------------------------------------------------------------ over exec */
+
+static struct gcl_list open_sockets = GCL_LIST_INIT(open_sockets);
+
+/* Those that the program before us had. */
+static struct gcl_list inherited = GCL_LIST_INIT(inherited);
+
+void gcl_sockets_save(struct gcl_state *state)
+{
+	gcl_state_put_number(state, gcl_list_count(&open_sockets));
+	gcl_list_for_each (it, &open_sockets) {
+		const struct gcl_socket *sock = gcl_container_of(it, struct gcl_socket, link);
+
+		GCL_STATE_PUT(state, sock->path);
+		GCL_STATE_PUT(state, sock->device);
+		GCL_STATE_PUT(state, sock->inode);
+		GCL_STATE_PUT(state, sock->lent);
+		gcl_state_put_fd(state, sock->fd);
+	}
+}
+
+void gcl_sockets_restore(struct gcl_state *state)
+{
+	uint64_t count = gcl_state_get_number(state);
+
+	for (uint64_t i = 0; i < count && !state->bad; i++) {
+		struct gcl_socket *sock = calloc(1, sizeof *sock);
+
+		if (!sock)
+			return;
+		GCL_STATE_GET(state, sock->path);
+		GCL_STATE_GET(state, sock->device);
+		GCL_STATE_GET(state, sock->inode);
+		GCL_STATE_GET(state, sock->lent);
+		sock->fd = gcl_state_get_fd(state);
+		gcl_list_append(&inherited, &sock->link);
+	}
+}
+
+void gcl_sockets_settle(void)
+{
+	gcl_list_for_each_safe (it, next, &inherited) {
+		struct gcl_socket *sock = gcl_container_of(it, struct gcl_socket, link);
+
+		gcl_socket_close(sock);
+		free(sock);
+	}
+}
+
+static bool inherit(struct gcl_socket *sock, const char *path)
+{
+	gcl_list_for_each (it, &inherited) {
+		struct gcl_socket *found = gcl_container_of(it, struct gcl_socket, link);
+
+		if (strcmp(found->path, path) != 0)
+			continue;
+		gcl_list_remove(&found->link);
+		*sock = *found;
+		free(found);
+		return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------ open and close */
+
+/* By the service manager. */
+static bool passed(struct gcl_socket *sock, const char *path)
+{
+	sock->fd = gcl_activation_take(path);
+	if (sock->fd < 0)
+		return false;
+	snprintf(sock->path, sizeof sock->path, "%s", path);
+	sock->lent = true;
+	gcl_log_info(broker, "%s was opened by the service manager", path);
+	return true;
+}
+
+static int make(struct gcl_socket *sock, const struct gcl_socket_place *place)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int err;
 
-	memset(sock, 0, sizeof *sock);
 	snprintf(address.sun_path, sizeof address.sun_path, "%s", place->path);
 	sock->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	err = sock->fd < 0 ? failed("make socket", address.sun_path)
 			   : folder_make(address.sun_path);
 	if (err == 0)
 		err = path_clear(&address, place);
-	if (err == 0)
-		err = bind_and_listen(sock, &address, place);
+	return err < 0 ? err : bind_and_listen(sock, &address, place);
+}
+
+int gcl_socket_open(struct gcl_socket *sock, const struct gcl_socket_place *place)
+{
+	int err = 0;
+
+	memset(sock, 0, sizeof *sock);
+	if (!inherit(sock, place->path) && !passed(sock, place->path))
+		err = make(sock, place);
+	gcl_list_init(&sock->link);
 	if (err < 0)
 		gcl_socket_close(sock);
+	else
+		gcl_list_append(&open_sockets, &sock->link);
 	return err;
 }
 
@@ -159,11 +247,14 @@ void gcl_socket_close(struct gcl_socket *sock)
 {
 	struct stat st;
 
-	if (sock->path[0] && lstat(sock->path, &st) == 0 && st.st_dev == sock->device &&
-	    st.st_ino == sock->inode)
+	if (sock->fd < 0)
+		return;
+	if (sock->link.next)
+		gcl_list_remove(&sock->link);
+	if (!sock->lent && sock->path[0] && lstat(sock->path, &st) == 0 &&
+	    st.st_dev == sock->device && st.st_ino == sock->inode)
 		unlink(sock->path);
 	sock->path[0] = '\0';
-	if (sock->fd >= 0)
-		close(sock->fd);
+	close(sock->fd);
 	sock->fd = -1;
 }

@@ -90,14 +90,10 @@ static void on_overdue(struct ev_loop *loop, struct ev_timer *timer, int events)
 static int answer_read(struct vm_session *own)
 {
 	struct gcl_link_answer answer;
-	ssize_t n = recv(own->door, &answer, sizeof answer, MSG_DONTWAIT | MSG_TRUNC);
+	int n = gcl_record_receive(own->door, &answer, sizeof answer);
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (n == 0)
-		return -EPIPE;
-	if (n != sizeof answer)
-		return -EPROTO;
+	if (n <= 0)
+		return n;
 	return gcl_device_answered(&own->session, &answer) < 0 ? -EPROTO : 1;
 }
 
@@ -243,27 +239,32 @@ static int greeting_make(struct vm_session *own, int doorbell)
 	return 0;
 }
 
-static void session_open(struct gcl_device_session *session, int doorbell)
+static void link_open(struct vm_session *own)
 {
-	struct vm_session *own = of_session(session);
-	struct gcl_vm *vm = own->vm;
-	struct ev_loop *loop = vm->broker->loop;
-	int err = greeting_make(own, doorbell);
+	struct ev_loop *loop = own->vm->broker->loop;
 
-	snprintf(own->guest.who, sizeof own->guest.who, "VM %s, uid %u, pid %u, %.*s",
-		 vm->config.name, session->uid, session->pid, (int)sizeof session->hello.program,
-		 session->hello.program);
-	own->guest.sessions_max = vm->config.max_sessions;
-	if (err < 0 || vm->broker->stopping) {
-		gcl_guest_refuse(&own->guest, GCL_HELLO_BUSY, "guestcld can't begin a session: %s",
-				 err < 0 ? strerror(-err) : "it is stopping");
-		return;
-	}
 	ev_io_set(&own->readable, own->door, EV_READ);
 	ev_io_set(&own->writable, own->door, EV_WRITE);
 	ev_io_set(&own->rung, own->bell, EV_READ);
 	ev_io_start(loop, &own->readable);
 	ev_io_start(loop, &own->rung);
+}
+
+static void session_open(struct gcl_device_session *session, int doorbell)
+{
+	struct vm_session *own = of_session(session);
+	struct gcl_vm *vm = own->vm;
+	int err = greeting_make(own, doorbell);
+
+	snprintf(own->guest.who, sizeof own->guest.who, "VM %s, uid %u, pid %u, %.*s",
+		 vm->config.name, session->uid, session->pid, (int)sizeof session->hello.program,
+		 session->hello.program);
+	if (err < 0 || vm->broker->stopping) {
+		gcl_guest_refuse(&own->guest, GCL_HELLO_BUSY, "guestcld can't begin a session: %s",
+				 err < 0 ? strerror(-err) : "it is stopping");
+		return;
+	}
+	link_open(own);
 	gcl_guest_admit(&own->guest);
 }
 
@@ -323,6 +324,51 @@ static int session_send(struct gcl_device_session *session, const struct gcl_lin
 		return err;
 	ev_io_start(own->vm->broker->loop, &own->writable);
 	return -EAGAIN;
+}
+
+/* ------------------------------------------------------------ over exec */
+
+void gcl_vm_sessions_save(struct gcl_vm *vm, struct gcl_state *state)
+{
+	gcl_list_for_each (it, &vm->device.sessions) {
+		const struct vm_session *own =
+			of_session(gcl_container_of(it, struct gcl_device_session, link));
+
+		gcl_state_put_number(state, own->worker ? own->worker->session : 0);
+		GCL_STATE_PUT(state, own->stopped);
+		GCL_STATE_PUT(state, own->guest.who);
+		gcl_state_put_fd(state, own->door);
+		gcl_state_put_fd(state, own->bell);
+	}
+}
+
+/* Its worker was restored before; one that has not been is as good as ended. */
+static bool session_restore(struct vm_session *own, struct gcl_state *state)
+{
+	struct gcl_workers *workers = &own->vm->broker->workers;
+	uint64_t number = gcl_state_get_number(state);
+
+	GCL_STATE_GET(state, own->stopped);
+	GCL_STATE_GET(state, own->guest.who);
+	own->door = gcl_state_get_fd(state);
+	own->bell = gcl_state_get_fd(state);
+	own->worker = number ? gcl_workers_find(workers, number) : NULL;
+	if (!own->worker)
+		return number == 0 && !state->bad;
+	own->worker->guest = &own->guest;
+	if (own->door >= 0 && own->bell >= 0)
+		link_open(own);
+	return !state->bad;
+}
+
+bool gcl_vm_sessions_restore(struct gcl_vm *vm, struct gcl_state *state)
+{
+	bool good = true;
+
+	gcl_list_for_each (it, &vm->device.sessions)
+		good &= session_restore(
+			of_session(gcl_container_of(it, struct gcl_device_session, link)), state);
+	return good;
 }
 
 const struct gcl_device_ops gcl_vm_device_ops = {

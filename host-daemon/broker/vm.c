@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "entrance.h"
 #include "vsock.h"
 
 /* Messages of a VMM before other events get their turn. */
@@ -156,6 +157,12 @@ static void on_connectable(struct ev_loop *loop, struct ev_io *io, int events)
 		return;
 	}
 	getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	if (gcl_workers_owns(&vm->broker->workers, peer.pid)) {
+		gcl_device_log_peer(&vm->device, "refused process %d: a worker can't be a VMM",
+				    (int)peer.pid);
+		close(conn);
+		return;
+	}
 	if (vm->conn >= 0 && conn_gone(vm->conn))
 		gcl_vm_disconnect(vm);
 	if (vm->conn >= 0) {
@@ -171,6 +178,14 @@ static void on_connectable(struct ev_loop *loop, struct ev_io *io, int events)
 		     (unsigned)peer.uid);
 	ev_io_set(&vm->readable, conn, EV_READ);
 	ev_io_start(loop, &vm->readable);
+}
+
+void gcl_vm_restart(struct gcl_vm *vm)
+{
+	ev_io_set(&vm->readable, vm->conn, EV_READ);
+	ev_io_start(vm->broker->loop, &vm->readable);
+	gcl_device_restart(&vm->device);
+	gcl_vm_settle(vm);
 }
 
 /* ------------------------------------------------------------ queues */
@@ -201,6 +216,13 @@ void gcl_vm_watch(struct gcl_device *device, unsigned queue, int kick)
 
 /* ------------------------------------------------------------ life */
 
+static void sockets_close(struct gcl_vm *vm)
+{
+	gcl_socket_close(&vm->socket);
+	gcl_entrance_close(&vm->vsock);
+	gcl_entrance_close(&vm->local);
+}
+
 static int socket_open(struct gcl_vm *vm)
 {
 	const struct gcl_config *config = &vm->broker->config;
@@ -222,6 +244,39 @@ static int socket_open(struct gcl_vm *vm)
 	return gcl_socket_open(&vm->socket, &place);
 }
 
+/* Processes that may connect there are this VM. */
+static int local_open(struct gcl_vm *vm)
+{
+	const struct gcl_config *config = &vm->broker->config;
+	bool own = *vm->config.local_socket_group;
+	const struct gcl_socket_place place = {
+		.path = vm->config.local_socket,
+		.mode = config->vm_socket_mode,
+		.group = own ? vm->config.local_socket_group : config->vm_socket_group,
+		/* A group that was named must be there. */
+		.initial_group = own ? "" : gcl_setting_initial("vm-socket-group"),
+		.setting = "local-socket",
+		.group_setting = own ? "local-socket-group" : "vm-socket-group",
+	};
+
+	if (!*place.path)
+		return 0;
+	return gcl_entrance_open(&vm->local, vm, GCL_GREETING_LOCAL, "local", &place);
+}
+
+static int sockets_open(struct gcl_vm *vm)
+{
+	int err = socket_open(vm);
+
+	if (err == 0)
+		err = gcl_vsock_open_vm(vm);
+	if (err == 0)
+		err = local_open(vm);
+	if (err < 0)
+		sockets_close(vm);
+	return err;
+}
+
 static void watchers_init(struct gcl_vm *vm)
 {
 	ev_io_init(&vm->connectable, on_connectable, vm->socket.fd, EV_READ);
@@ -236,6 +291,13 @@ static void watchers_init(struct gcl_vm *vm)
 		ev_io_init(&vm->kicks[i], on_kick, -1, EV_READ);
 		vm->kicks[i].data = vm;
 	}
+}
+
+static void local_log(const struct gcl_vm *vm)
+{
+	if (*vm->config.local_socket)
+		gcl_log_info(vm, "VM %s: processes that connect to %s are this VM", vm->config.name,
+			     vm->config.local_socket);
 }
 
 static void limits_log(const struct gcl_vm *vm)
@@ -262,29 +324,40 @@ int gcl_vm_create(struct gcl_broker *broker, const struct gcl_vm_config *config,
 	vm->config = *config;
 	vm->owner = gcl_owner_vm(config->id);
 	vm->conn = -1;
-	err = socket_open(vm);
+	err = sockets_open(vm);
 	if (err < 0)
 		return err;
-	err = gcl_vsock_open_vm(&vm->vsock, vm);
-	if (err < 0) {
-		gcl_socket_close(&vm->socket);
-		return err;
-	}
 	gcl_device_init(&vm->device, &gcl_vm_device_ops, vm->config.name, config->max_sessions);
 	watchers_init(vm);
 	gcl_list_init(&vm->link);
 	ev_io_start(broker->loop, &vm->connectable);
 	limits_log(vm);
+	local_log(vm);
 	*out = steal_pointer(&vm);
 	return 0;
+}
+
+void gcl_vm_configure(struct gcl_vm *vm, const struct gcl_vm_config *config)
+{
+	bool moved = strcmp(config->local_socket, vm->config.local_socket) != 0 ||
+		     strcmp(config->local_socket_group, vm->config.local_socket_group) != 0;
+
+	vm->config = *config;
+	if (!moved)
+		return;
+	gcl_entrance_close(&vm->local);
+	if (local_open(vm) < 0)
+		gcl_log_error(vm, "VM %s: processes can't come by %s", vm->config.name,
+			      vm->config.local_socket);
+	else
+		local_log(vm);
 }
 
 void gcl_vm_deafen(struct gcl_vm *vm)
 {
 	ev_io_stop(vm->broker->loop, &vm->connectable);
 	ev_timer_stop(vm->broker->loop, &vm->rest);
-	gcl_socket_close(&vm->socket);
-	gcl_vsock_close(&vm->vsock);
+	sockets_close(vm);
 }
 
 void gcl_vm_remove(struct gcl_vm *vm)

@@ -11,11 +11,7 @@
 
 size_t gcl_vms_count(const struct gcl_broker *broker)
 {
-	size_t count = 0;
-
-	gcl_list_for_each (it, &broker->vms)
-		count++;
-	return count;
+	return gcl_list_count(&broker->vms);
 }
 
 struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id)
@@ -24,6 +20,17 @@ struct gcl_vm *gcl_vms_find(struct gcl_broker *broker, const char *id)
 		struct gcl_vm *vm = gcl_container_of(it, struct gcl_vm, link);
 
 		if (!vm->removed && strcmp(vm->config.id, id) == 0)
+			return vm;
+	}
+	return NULL;
+}
+
+struct gcl_vm *gcl_vms_find_owner(struct gcl_broker *broker, const struct gcl_owner *owner)
+{
+	gcl_list_for_each (it, &broker->vms) {
+		struct gcl_vm *vm = gcl_container_of(it, struct gcl_vm, link);
+
+		if (!vm->removed && gcl_owner_same(&vm->owner, owner))
 			return vm;
 	}
 	return NULL;
@@ -40,7 +47,7 @@ struct gcl_vm *gcl_vms_find_cid(struct gcl_broker *broker, unsigned cid)
 	return NULL;
 }
 
-/* Whether the VM keeps its socket with the new configuration. */
+/* Whether the VM keeps the socket of its VMM with the new configuration. */
 static bool socket_kept(const struct gcl_vm *vm, const struct gcl_vm_config *config)
 {
 	char path[sizeof vm->broker->config.socket];
@@ -64,8 +71,8 @@ int gcl_vms_add(struct gcl_broker *broker, const struct gcl_vm_config *config)
 	if (vm) {
 		if (strcmp(vm->config.name, config->name) != 0)
 			gcl_log_info(vm, "VM %s: is called %s now", vm->config.name, config->name);
-		vm->config = *config;
-		vm->device.sessions_max = config->max_sessions;
+		gcl_vm_configure(vm, config);
+		gcl_accounts_configure(broker);
 		return 0;
 	}
 	err = gcl_vm_create(broker, config, &vm);
@@ -74,6 +81,7 @@ int gcl_vms_add(struct gcl_broker *broker, const struct gcl_vm_config *config)
 		return err;
 	}
 	gcl_list_append(&broker->vms, &vm->link);
+	gcl_accounts_configure(broker);
 	gcl_broker_files_raise(broker);
 	return 0;
 }

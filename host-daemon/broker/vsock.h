@@ -12,12 +12,9 @@ struct gcl_vm;
 
 /** gcl_vsock_open_vm() - the Unix socket of one VM, beside the one that its VMM connects to.
  * Return: 0 or -errno; errors are logged. */
-int gcl_vsock_open_vm(struct gcl_vsock *vsock, struct gcl_vm *vm);
+int gcl_vsock_open_vm(struct gcl_vm *vm);
 
 /** gcl_vsock_open() - the AF_VSOCK socket, as the configuration says. Going without is no error. */
-void gcl_vsock_open(struct gcl_vsock *vsock, struct gcl_broker *broker);
-
-/** gcl_vsock_close() - stop listening; may be called twice. */
-void gcl_vsock_close(struct gcl_vsock *vsock);
+void gcl_vsock_open(struct gcl_broker *broker);
 
 #endif

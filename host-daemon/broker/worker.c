@@ -5,20 +5,30 @@
  * What a start or an end means for the others is workers.c's business.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/fds.h"
 #include "base/log.h"
 #include "broker.h"
 #include "handover.h"
 
 #define START_WATCHDOG 30.
 #define END_WATCHDOG   2.
+#define TOLD_WATCHDOG  1. /* for one that first tells its guest why */
+
+/* Notes of a worker before other events get their turn. */
+#define NOTES_AT_A_TIME 64
 
 ev_tstamp gcl_clock(void)
 {
@@ -28,6 +38,40 @@ ev_tstamp gcl_clock(void)
 	return (ev_tstamp)time.tv_sec + (ev_tstamp)time.tv_nsec * 1e-9;
 }
 
+/* What it shares with the process and with its account's others; also for one half made. */
+static void shared_fini(struct gcl_worker_process *worker)
+{
+	if (worker->heap_given && worker->account)
+		gcl_account_heap_give(worker->account, worker->heap_given);
+	gcl_account_drop(worker->account, worker->page);
+	if (worker->page)
+		munmap(worker->page, sizeof *worker->page);
+	gcl_cleanup_close(&worker->page_fd);
+}
+
+static int page_map(struct gcl_worker_process *worker)
+{
+	void *page = mmap(NULL, sizeof *worker->page, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  worker->page_fd, 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	worker->page = page;
+	return 0;
+}
+
+/* Sealed: a worker that made it shorter would have us die of SIGBUS. Return: 0 or -errno. */
+static int page_create(struct gcl_worker_process *worker)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int fd = memfd_create("guestcl-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	worker->page_fd = fd;
+	if (fd < 0 || ftruncate(fd, sizeof *worker->page) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return -errno;
+	return page_map(worker);
+}
+
 static void worker_destroy(struct gcl_worker_process *worker)
 {
 	struct ev_loop *loop = worker->broker->loop;
@@ -35,10 +79,13 @@ static void worker_destroy(struct gcl_worker_process *worker)
 	ev_io_stop(loop, &worker->readable);
 	ev_child_stop(loop, &worker->child);
 	ev_timer_stop(loop, &worker->watchdog);
+	gcl_ledger_close(worker);
+	gcl_lease_close(worker);
 	gcl_list_remove(&worker->link);
 	worker->broker->workers.count--;
 	if (worker->socket >= 0)
 		close(worker->socket);
+	shared_fini(worker);
 	free(worker);
 }
 
@@ -70,6 +117,38 @@ void gcl_worker_end(struct gcl_worker_process *worker)
 	watch(worker, END_WATCHDOG);
 }
 
+int gcl_worker_end_because(struct gcl_worker_process *worker, enum gcl_end_reason reason,
+			   uint64_t value)
+{
+	const struct gcl_note note = {.type = GCL_NOTE_END, .device = reason, .value = value};
+	char text[GCL_END_TEXT_MAX];
+
+	if (worker->state == GCL_WORKER_ENDING || worker->end_reason)
+		return -EALREADY;
+	gcl_end_describe(reason, value, text, sizeof text);
+	if (worker->state == GCL_WORKER_SERVING)
+		gcl_log_warn(broker, "session %ju: %s: is ended: %s", (uintmax_t)worker->session,
+			     worker->title, text);
+	if (worker->state != GCL_WORKER_SERVING || gcl_worker_note(worker, &note) < 0) {
+		gcl_worker_end(worker);
+		return 0;
+	}
+	worker->end_reason = reason;
+	watch(worker, TOLD_WATCHDOG);
+	return 0;
+}
+
+/* The worker has found that a limit was exceeded. */
+int gcl_worker_note_end_want(struct gcl_worker_process *worker, const struct gcl_note *note)
+{
+	const struct gcl_end *end = gcl_end_get(note->device);
+
+	if (!end || end->finder != GCL_END_BY_WORKER)
+		return -EPROTO;
+	gcl_worker_end_because(worker, (enum gcl_end_reason)note->device, note->value);
+	return 0;
+}
+
 void gcl_worker_expect_end(struct gcl_worker_process *worker)
 {
 	watch(worker, END_WATCHDOG);
@@ -79,6 +158,14 @@ void gcl_worker_kill(struct gcl_worker_process *worker)
 {
 	gcl_worker_end(worker);
 	kill(worker->pid, SIGKILL);
+}
+
+void gcl_worker_pause_tell(struct gcl_worker_process *worker)
+{
+	_Atomic uint32_t *word = &worker->page->paused;
+
+	atomic_store(word, worker->paused || worker->account->paused);
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* Reads what there is of the worker's one message. */
@@ -97,18 +184,88 @@ static void report_read(struct gcl_worker_process *worker)
 	ev_io_stop(worker->broker->loop, &worker->readable);
 }
 
+/* Each other set of missing stages once. A worker says this before it knows its guest. */
+static void lacks_log(struct gcl_worker_process *worker)
+{
+	struct gcl_workers *workers = &worker->broker->workers;
+	const char *lacks = worker->report + 1;
+
+	if (strcmp(lacks, workers->lacks) == 0)
+		return;
+	snprintf(workers->lacks, sizeof workers->lacks, "%s", lacks);
+	if (*lacks)
+		gcl_log_warn(broker,
+			     "workers are jailed without: %s; SECURITY.md says what that means",
+			     lacks);
+}
+
 static void prepared(struct gcl_worker_process *worker)
 {
 	struct ev_loop *loop = worker->broker->loop;
 
 	ev_io_stop(loop, &worker->readable);
 	watch(worker, 0.);
+	lacks_log(worker);
+	gcl_devices_take(&worker->broker->devices, worker->page);
 	gcl_log_debug(broker, "worker %d for %s prepared in %.0f ms", (int)worker->pid,
 		      worker->owner.name, 1000. * (gcl_clock() - worker->since));
 	state_set(worker, GCL_WORKER_IDLE);
 	worker->promised = false;
 	gcl_workers_start_done(&worker->broker->workers, &worker->owner);
 }
+
+/* ------------------------------------------------------------ notes */
+
+static gcl_worker_note_handler *const note_handlers[GCL_NOTE_LIMIT] = {
+#define NOTE_HANDLER(constant, name) [GCL_NOTE_##constant] = gcl_worker_note_##name,
+	GCL_NOTES_TO_BROKER(NOTE_HANDLER)
+#undef NOTE_HANDLER
+};
+
+/* Return: 1, 0 when there is none now, -EPIPE at the end, -errno. */
+static int note_read(struct gcl_worker_process *worker)
+{
+	struct gcl_note note;
+	int err = gcl_record_receive(worker->socket, &note, sizeof note);
+
+	if (err <= 0)
+		return err;
+	if (note.type >= GCL_NOTE_LIMIT || !note_handlers[note.type])
+		return -EPROTO;
+	err = note_handlers[note.type](worker, &note);
+	return err < 0 ? err : 1;
+}
+
+static void on_note(struct ev_loop *loop, struct ev_io *io, int events)
+{
+	struct gcl_worker_process *worker = io->data;
+	int n = 1;
+
+	(void)loop;
+	(void)events;
+	/* A note may end the worker, and its socket. */
+	for (int i = 0; i < NOTES_AT_A_TIME && n > 0 && worker->socket >= 0; i++)
+		n = note_read(worker);
+	if (n >= 0)
+		return;
+	ev_io_stop(worker->broker->loop, &worker->readable);
+	if (n == -EPIPE || n == -ECONNRESET)
+		return; /* why, the exit status tells */
+	gcl_log_error(broker, "session %ju: %s: worker %d breaks the rules (%s): it is killed",
+		      (uintmax_t)worker->session, worker->title, (int)worker->pid, strerror(-n));
+	gcl_worker_kill(worker);
+}
+
+int gcl_worker_note(struct gcl_worker_process *worker, const struct gcl_note *note)
+{
+	if (worker->socket < 0)
+		return -EPIPE;
+	if (send(worker->socket, note, sizeof *note, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
+
+/* ------------------------------------------------------------ start and end */
 
 static void on_report(struct ev_loop *loop, struct ev_io *io, int events)
 {
@@ -167,7 +324,7 @@ static void session_log(const struct gcl_worker_process *worker, int status)
 	char how[96];
 
 	status_describe(status, how, sizeof how);
-	if (status == 0 || worker->state == GCL_WORKER_ENDING)
+	if (status == 0 || worker->state == GCL_WORKER_ENDING || worker->end_reason)
 		gcl_log_info(broker, "session %ju: %s: ended after %.3f s",
 			     (uintmax_t)worker->session, worker->title,
 			     gcl_clock() - worker->serving_since);
@@ -197,6 +354,7 @@ static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
 	(void)loop;
 	(void)events;
 	if (WIFSTOPPED(child->rstatus) || WIFCONTINUED(child->rstatus)) {
+		worker->stopped = WIFSTOPPED(child->rstatus);
 		if (worker->guest && worker->guest->ops->stopped)
 			worker->guest->ops->stopped(worker->guest, WIFSTOPPED(child->rstatus));
 		return;
@@ -230,7 +388,8 @@ static int process_start(struct gcl_worker_process *worker, char *reason, size_t
 {
 	const struct gcl_config *config = &worker->broker->config;
 	struct gcl_workers *workers = &worker->broker->workers;
-	int err = gcl_cache_prepare(&workers->cache, config->cache_dir, &worker->owner);
+	int err = gcl_cache_prepare(&workers->cache, config->cache_dir, &worker->owner,
+				    gcl_spawn_uid(config));
 
 	if (err == -EMFILE || err == -ENFILE || err == -ENOMEM) {
 		snprintf(reason, reason_size, "guestcld can't start a worker: %s", strerror(-err));
@@ -243,8 +402,35 @@ static int process_start(struct gcl_worker_process *worker, char *reason, size_t
 			 config->cache_dir, worker->owner.name, strerror(-err));
 		return err;
 	}
-	return gcl_spawn(config, &worker->owner, &worker->pid, &worker->socket, reason,
-			 reason_size);
+	err = page_create(worker);
+	if (err < 0) {
+		snprintf(reason, reason_size, "guestcld can't start a worker: %s", strerror(-err));
+		return err;
+	}
+	err = gcl_spawn(config, &worker->owner, worker->page_fd, &worker->pid, &worker->socket,
+			reason, reason_size);
+	if (err == 0)
+		gcl_cgroup_join(&worker->broker->cgroup, worker->account, worker->pid);
+	return err;
+}
+
+/* It has a process: watch that. */
+static void worker_begin(struct gcl_worker_process *worker,
+			 void (*readable)(struct ev_loop *, struct ev_io *, int))
+{
+	struct gcl_workers *workers = &worker->broker->workers;
+	struct ev_loop *loop = worker->broker->loop;
+
+	gcl_list_append(&workers->list, &worker->link);
+	workers->count++;
+	ev_io_init(&worker->readable, readable, worker->socket, EV_READ);
+	worker->readable.data = worker;
+	ev_io_start(loop, &worker->readable);
+	ev_child_init(&worker->child, on_reaped, worker->pid, 1);
+	worker->child.data = worker;
+	ev_child_start(loop, &worker->child);
+	ev_timer_init(&worker->watchdog, on_watchdog, 0., 0.);
+	worker->watchdog.data = worker;
 }
 
 int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner,
@@ -260,19 +446,14 @@ int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner
 	}
 	worker->broker = broker;
 	worker->owner = *owner;
-	err = process_start(worker, reason, reason_size);
+	worker->page_fd = -1;
+	worker->account = gcl_account_take(broker, owner);
+	err = worker->account ? process_start(worker, reason, reason_size) : -ENOMEM;
+	if (err < 0)
+		shared_fini(worker);
 	if (err < 0)
 		return err == -EAGAIN ? -ENOBUFS : err; /* fork: too many processes */
-	gcl_list_append(&workers->list, &worker->link);
-	workers->count++;
-	ev_io_init(&worker->readable, on_report, worker->socket, EV_READ);
-	worker->readable.data = worker;
-	ev_io_start(broker->loop, &worker->readable);
-	ev_child_init(&worker->child, on_reaped, worker->pid, 1);
-	worker->child.data = worker;
-	ev_child_start(broker->loop, &worker->child);
-	ev_timer_init(&worker->watchdog, on_watchdog, 0., 0.);
-	worker->watchdog.data = worker;
+	worker_begin(worker, on_report);
 	state_set(worker, GCL_WORKER_STARTING);
 	watch(worker, START_WATCHDOG);
 	*out = steal_pointer(&worker);
@@ -282,7 +463,14 @@ int gcl_worker_create(struct gcl_workers *workers, const struct gcl_owner *owner
 int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 {
 	struct gcl_workers *workers = &worker->broker->workers;
-	int err = gcl_greeting_pass(&guest->greeting, worker->socket);
+	int err;
+
+	gcl_ledger_open(worker);
+	gcl_lease_open(worker);
+	gcl_worker_pause_tell(worker);
+	gcl_watchdog_begin(worker);
+	atomic_store_explicit(&worker->page->limits.heap, guest->heap_given, memory_order_relaxed);
+	err = gcl_greeting_pass(&guest->greeting, worker->socket);
 
 	if (err < 0) {
 		gcl_log_warn(broker, "can't pass a guest to worker %d: %s", (int)worker->pid,
@@ -291,13 +479,41 @@ int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 			gcl_worker_end(worker); /* the worker's fault: it is gone or stuck */
 		return err == -EAGAIN ? -EPIPE : err;
 	}
+	worker->heap_given = guest->heap_given;
+	guest->heap_given = 0;
 	worker->session = ++workers->sessions;
 	memcpy(worker->title, guest->who, sizeof worker->title);
+	snprintf(worker->program, sizeof worker->program, "%.*s",
+		 (int)sizeof guest->greeting.hello.program, guest->greeting.hello.program);
+	worker->channel = guest->greeting.kind;
 	worker->guest = guest->ops->ended ? guest : NULL;
 	state_set(worker, GCL_WORKER_SERVING);
 	worker->serving_since = worker->since;
+	ev_set_cb(&worker->readable, on_note);
+	ev_io_start(worker->broker->loop, &worker->readable);
 	gcl_log_info(broker, "session %ju: %s: served by worker %d", (uintmax_t)worker->session,
 		     worker->title, (int)worker->pid);
 	gcl_workers_served(workers, &guest->owner);
+	return 0;
+}
+
+/* ------------------------------------------------------------ taken over */
+
+int gcl_worker_adopt(struct gcl_worker_process *worker)
+{
+	int err = worker->account ? page_map(worker) : -EINVAL;
+
+	if (err < 0) {
+		gcl_cleanup_close(&worker->socket);
+		shared_fini(worker);
+		return err;
+	}
+	worker->state = GCL_WORKER_SERVING;
+	gcl_ledger_adopt(worker);
+	gcl_lease_open(worker);
+	worker_begin(worker, on_note);
+	gcl_watchdog_begin(worker);
+	if (worker->end_reason)
+		watch(worker, TOLD_WATCHDOG);
 	return 0;
 }

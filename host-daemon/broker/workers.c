@@ -89,11 +89,26 @@ void gcl_workers_served(struct gcl_workers *workers, const struct gcl_owner *own
 {
 	workers->spare_owner = *owner;
 	tend_after(workers, SPARE_DELAY);
+	gcl_cache_guard_wake(&workers->broker->cache_guard);
+}
+
+/* Whether @owner has a worker. */
+static bool owned(const struct gcl_workers *workers, const struct gcl_owner *owner)
+{
+	gcl_list_for_each (it, &workers->list) {
+		if (gcl_owner_same(&gcl_container_of(it, struct gcl_worker_process, link)->owner,
+				   owner))
+			return true;
+	}
+	return false;
 }
 
 void gcl_workers_gone(struct gcl_workers *workers, const struct gcl_owner *owner)
 {
 	cache_sweep(workers, owner);
+	gcl_cache_guard_gone(&workers->broker->cache_guard, owner);
+	if (!owned(workers, owner))
+		gcl_cgroup_leave(&workers->broker->cgroup, owner);
 	gcl_broker_worker_gone(workers->broker);
 }
 
@@ -220,6 +235,18 @@ size_t gcl_workers_sessions(const struct gcl_workers *workers, const struct gcl_
 			 (!owner || gcl_owner_same(&worker->owner, owner));
 	}
 	return count;
+}
+
+struct gcl_worker_process *gcl_workers_find(struct gcl_workers *workers, uint64_t session)
+{
+	gcl_list_for_each (it, &workers->list) {
+		struct gcl_worker_process *worker =
+			gcl_container_of(it, struct gcl_worker_process, link);
+
+		if (worker->session == session && worker->state == GCL_WORKER_SERVING)
+			return worker;
+	}
+	return NULL;
 }
 
 bool gcl_workers_owns(const struct gcl_workers *workers, pid_t pid)

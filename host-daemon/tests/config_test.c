@@ -94,6 +94,8 @@ static void test_values(void **state)
 		{"socket=", false},
 		{"resident-buffers=never", true},
 		{"resident-buffers=sometimes", false},
+		{"program-sizes=always", true},
+		{"program-sizes=sometimes", false},
 		{"log-level=debug", true},
 		{"nothing=1", false},
 		{"nothing", false},
@@ -168,12 +170,21 @@ static void test_vms(void **state)
 				   "}\n"
 				   "vm db.2 {\n"
 				   "  socket = \"/tmp/db\"\n"
+				   "  local-socket = \"/tmp/local\"\n"
 				   "  max-sessions = 2\n"
+				   "  cid = 0\n"
+				   "  cid = 7\n"
+				   "  cid = 7\n"
+				   "}\n"
+				   "vm none {\n"
+				   "  cid = 0\n"
+				   "  socket = \"\"\n"
+				   "  local-socket = \"\"\n"
 				   "}\n",
 				   log, sizeof log),
 			 0);
 	assert_string_equal(log, "");
-	assert_int_equal(config.vm_count, 2);
+	assert_int_equal(config.vm_count, 3);
 	assert_string_equal(config.vms[0].id, "web1");
 	assert_string_equal(config.vms[0].name, "web1");
 	assert_string_equal(config.vms[0].socket, "");
@@ -183,6 +194,7 @@ static void test_vms(void **state)
 	assert_int_equal(config.vms[0].max_sessions, 64);
 	assert_string_equal(config.vms[1].id, "db.2");
 	assert_string_equal(config.vms[1].socket, "/tmp/db");
+	assert_string_equal(config.vms[1].local_socket, "/tmp/local");
 	assert_int_equal(config.vms[1].max_sessions, 2);
 	assert_int_equal(config.vms[1].weight, 1);
 	assert_int_equal(read_text(&config, "", log, sizeof log), 0);
@@ -207,9 +219,15 @@ static void test_file_errors(void **state)
 		{"vm \"..\" {\n}\n", ":2: ", "can't be called"},
 		{"vm {\n}\n", ":1: ", ""},
 		{"vm \"a\" {\n}\nvm \"a\" {\n}\n", ":3: ", "duplicate title"},
-		{"vm \"a\" {\n cid = 3\n}\nvm \"b\" {\n cid = 3\n}\n", "", "the same cid"},
-		{"vm \"a\" {\n socket = /s\n}\nvm \"b\" {\n socket = /s\n}\n", "",
-		 "the same socket"},
+		{"vm \"a\" {\n cid = 3\n}\nvm \"b\" {\n cid = 3\n}\n",
+		 ":5: ", "\"a\" and \"b\" have the same cid, 3"},
+		{"vm a {\n}\nvm b {\n cid = 3\n}\nvm c {\n weight = 2\n cid = 03\n memory = 0\n}\n",
+		 ":8: ", "\"b\" and \"c\" have the same cid"},
+		{"vm \"a\" {\n socket = /s\n}\nvm \"b\" {\n socket = /s\n}\n",
+		 ":5: ", "the same socket, /s"},
+		{"vm \"a\" {\n local-socket = /s\n}\nvm \"b\" {\n\n socket = /s\n}\n",
+		 ":6: ", "the same socket"},
+		{"vm \"a\" {\n socket = /s\n local-socket = /s\n}\n", ":3: ", "the same socket"},
 	};
 	struct gcl_config config;
 	char log[1024];

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define ARGUMENTS_MAX 48
 #define LOG_MAX	      (1u << 20)
@@ -20,6 +21,14 @@
 void sleep_ms(unsigned ms)
 {
 	usleep(ms * 1000);
+}
+
+int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void file_write(const char *path, const char *text)
@@ -78,6 +87,8 @@ void daemon_start(struct daemon *daemon, const char *const *settings)
 	snprintf(worker, sizeof worker, "worker=%s", getenv("FAKE_WORKER_PROGRAM"));
 	snprintf(cache, sizeof cache, "cache-dir=%s/cache", daemon->folder);
 	arguments[count++] = "--set=socket-group=";
+	/* The fake worker reads its orders from a file. */
+	arguments[count++] = "--set=jail=off";
 	arguments[count++] = "--set";
 	arguments[count++] = worker;
 	arguments[count++] = "--set";
@@ -138,14 +149,21 @@ void daemon_fini(struct daemon *daemon)
 		nftw(daemon->folder, entry_remove, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* No more than there is: this is done again and again. */
 static char *log_read(const struct daemon *daemon)
 {
-	_cleanup_fclose_ FILE *file = fopen(daemon->log, "re");
-	char *text = calloc(1, LOG_MAX);
+	_cleanup_close_ int fd = open(daemon->log, O_RDONLY | O_CLOEXEC);
+	struct stat st = {0};
+	char *text;
 
-	assert_non_null(text);
-	if (file && fread(text, 1, LOG_MAX - 1, file) == LOG_MAX - 1)
+	if (fd >= 0)
+		assert_int_equal(fstat(fd, &st), 0);
+	if (st.st_size >= LOG_MAX)
 		fail_msg("the log is too long");
+	text = calloc(1, (size_t)st.st_size + 1);
+	assert_non_null(text);
+	if (st.st_size)
+		assert_true(pread(fd, text, (size_t)st.st_size, 0) >= 0);
 	return text;
 }
 
@@ -161,10 +179,9 @@ unsigned daemon_log_count(const struct daemon *daemon, const char *text)
 
 void daemon_expect(const struct daemon *daemon, const char *text)
 {
-	for (unsigned tries = 0; tries < 1000; tries++) {
+	for (int64_t start = now_ms(); now_ms() - start < PATIENCE_MS; sleep_ms(5)) {
 		if (daemon_log_count(daemon, text))
 			return;
-		sleep_ms(5);
 	}
 	_cleanup_free_ char *log = log_read(daemon);
 	fail_msg("the log never had \"%s\":\n%s", text, log);
@@ -192,6 +209,21 @@ unsigned daemon_files(const struct daemon *daemon)
 		count++;
 	closedir(folder);
 	return count - 2; /* . and .. */
+}
+
+unsigned daemon_files_settled(const struct daemon *daemon)
+{
+	unsigned count = daemon_files(daemon);
+
+	for (unsigned same = 0; same < 20; same++) {
+		unsigned now;
+
+		sleep_ms(5);
+		now = daemon_files(daemon);
+		same = now == count ? same : 0;
+		count = now;
+	}
+	return count;
 }
 
 unsigned daemon_children(const struct daemon *daemon)
@@ -265,7 +297,7 @@ int guest_reply(int conn, char *text, size_t size)
 	struct pollfd in = {.fd = conn, .events = POLLIN};
 	struct gcl_hello_reply reply;
 
-	assert_int_equal(poll(&in, 1, 5000), 1);
+	assert_int_equal(poll(&in, 1, PATIENCE_MS), 1);
 	if (recv(conn, &reply, sizeof reply, MSG_WAITALL) != sizeof reply)
 		return -1;
 	snprintf(text, size, "%s", reply.text);

@@ -69,6 +69,20 @@ static void serve(const char *plan, bool stubborn, bool crashes)
 	}
 }
 
+/* Tries to be a guest at @path; what it is told stands in the answer file beside it. */
+static void intrude(const char *path)
+{
+	struct gcl_channel *channel = NULL;
+	char reason[256] = "let in", answer[512];
+	_cleanup_fclose_ FILE *file = NULL;
+
+	gcl_local_connect(path, &channel, reason, sizeof reason);
+	snprintf(answer, sizeof answer, "%.200s.answer", path);
+	file = fopen(answer, "we");
+	if (file)
+		fputs(reason, file);
+}
+
 int main(void)
 {
 	const char *path = getenv("FAKE_WORKER");
@@ -93,6 +107,8 @@ int main(void)
 	if (strcmp(plan, "slow") == 0)
 		usleep((useconds_t)atoi(text) * 1000);
 	say(GCL_HANDOVER_READY, "");
+	if (strcmp(plan, "intrude") == 0)
+		intrude(text);
 	serve(plan, strcmp(plan, "stubborn") == 0, strcmp(plan, "crash-serving") == 0);
 	return 0;
 }

@@ -37,7 +37,7 @@ static void test_session(void **state)
 	vm_daemon_start(daemon, "serve");
 	vm_boot(&one, daemon, "a");
 	assert_int_equal(vmm_close(&one, vm_session(&one, VMM_FREE)), VIRTIO_CL_OK);
-	files = daemon_files(daemon); /* with the cache's folder */
+	files = daemon_files_settled(daemon); /* with the cache's folder */
 	id = vm_session(&one, VMM_FREE);
 	daemon_expect(daemon, "session 2: VM a, uid 1000, pid 77, vmm: served by worker");
 	snprintf(path, sizeof path, "%.63s/cache/vm-a", daemon->folder);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * guestcl: the command line tool. doctor is its own; other commands are programs of libexec.
+ * guestcl: the command line tool. some commands are here, others are programs of libexec.
  */
 #include <argp.h>
 #include <errno.h>
@@ -10,15 +10,34 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "control.h"
 #include "doctor.h"
 
 static const struct {
-	const char *name, *program, *help; /* program: NULL: here */
+	const char *name;
+	const char *program; /* of libexec, which has the command; NULL: here */
+	const char *library; /* that this program can't be built without */
+	int (*run)(int argc, char **argv);
+	const char *help;
 } commands[] = {
-	{"doctor", NULL, "say which way to the host is used, what is missing and what mends it"},
-	{"attach", "guestcl-libvirt", "give a libvirt domain a way to this host"},
-	{"detach", "guestcl-libvirt", "take it away again"},
-	{"list", "guestcl-libvirt", "show libvirt's domains and whether they are attached"},
+	{"doctor", NULL, NULL, gcl_doctor_run,
+	 "say which way to the host is used, what is missing and what mends it"},
+	{"status", NULL, NULL, gcl_status_run, "show what guestcld serves: devices, VMs, sessions"},
+	{"top", NULL, NULL, gcl_top_run, "show what they do now, refreshed each second"},
+	{"set", NULL, NULL, gcl_set_run, "change what a VM may have, while guestcld runs"},
+	{"pause", NULL, NULL, gcl_pause_run, "have a VM's sessions, or one, begin nothing new"},
+	{"resume", NULL, NULL, gcl_resume_run, "let them go on"},
+	{"end", NULL, NULL, gcl_end_run, "end a session, or all of a VM's"},
+	{"trace", NULL, NULL, gcl_trace_run, "show a session's messages as they pass"},
+	{"restart", NULL, NULL, gcl_restart_run,
+	 "have an upgraded guestcld take over; sessions go on"},
+	{"attach", "guestcl-libvirt", "libvirt-dev", NULL,
+	 "give a libvirt domain a way to this host"},
+	{"detach", "guestcl-libvirt", "libvirt-dev", NULL, "take it away again"},
+	{"pki", "guestcl-pki", "libgnutls28-dev", NULL,
+	 "make certificates for remote servers and their clients"},
+	{"list", "guestcl-libvirt", "libvirt-dev", NULL,
+	 "show libvirt's domains and whether they are attached"},
 };
 
 const char *argp_program_version = "guestcl " GUESTCL_VERSION;
@@ -34,7 +53,7 @@ static void usage(FILE *file)
 }
 
 /* Return: only if it can't be. */
-static int command_exec(const char *program, char **argv)
+static int command_exec(const char *program, const char *library, char **argv)
 {
 	const char *folder = getenv("GUESTCL_LIBEXEC");
 	char path[4096];
@@ -43,10 +62,9 @@ static int command_exec(const char *program, char **argv)
 	execv(path, argv);
 	if (errno == ENOENT)
 		fprintf(stderr,
-			"guestcl: no %s: this guestcl was built without libvirt; install "
-			"libvirt-dev "
-			"and build it again\n",
-			path);
+			"guestcl: no %s: this guestcl was built without it; install %s and build "
+			"it again\n",
+			path, library);
 	else
 		fprintf(stderr, "guestcl: %s: %s\n", path, strerror(errno));
 	return EX_UNAVAILABLE;
@@ -55,6 +73,7 @@ static int command_exec(const char *program, char **argv)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	static char title[32];
 
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
 		usage(stdout);
@@ -68,9 +87,10 @@ int main(int argc, char **argv)
 		if (strcmp(name, commands[i].name) != 0)
 			continue;
 		if (commands[i].program)
-			return command_exec(commands[i].program, argv);
-		argv[1] = (char *)"guestcl doctor";
-		return gcl_doctor_run(argc - 1, argv + 1);
+			return command_exec(commands[i].program, commands[i].library, argv);
+		snprintf(title, sizeof title, "guestcl %s", name);
+		argv[1] = title;
+		return commands[i].run(argc - 1, argv + 1);
 	}
 	if (*name)
 		fprintf(stderr, "guestcl: no command \"%s\"\n", name);

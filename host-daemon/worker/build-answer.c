@@ -223,7 +223,7 @@ void gcl_build_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64
 }
 
 /* Return: CL_SUCCESS, or why there are no binaries. */
-static cl_int binaries_get(struct gcl_arena *arena, cl_program program,
+static cl_int binaries_get(struct gcl_arena *arena, cl_program handle, struct gcl_program *program,
 			   const struct gcl_device_list *devices, Gcl__BinariesAnswer *message)
 {
 	size_t *sizes = gcl_arena_alloc(arena, devices->count * sizeof *sizes);
@@ -233,8 +233,11 @@ static cl_int binaries_get(struct gcl_arena *arena, cl_program program,
 	message->binaries = gcl_arena_alloc(arena, devices->count * sizeof *message->binaries);
 	if (!sizes || !binaries || !message->binaries)
 		return CL_OUT_OF_HOST_MEMORY;
-	status = clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, devices->count * sizeof *sizes,
+	status = clGetProgramInfo(handle, CL_PROGRAM_BINARY_SIZES, devices->count * sizeof *sizes,
 				  sizes, NULL);
+	/* Now they are known for nothing. */
+	if (status == CL_SUCCESS)
+		status = gcl_program_charge(program, devices, sizes);
 	if (status != CL_SUCCESS)
 		return status;
 	for (cl_uint i = 0; i < devices->count; i++) {
@@ -244,7 +247,7 @@ static cl_int binaries_get(struct gcl_arena *arena, cl_program program,
 		message->binaries[i].data = binaries[i];
 		message->binaries[i].len = sizes[i];
 	}
-	status = clGetProgramInfo(program, CL_PROGRAM_BINARIES, devices->count * sizeof *binaries,
+	status = clGetProgramInfo(handle, CL_PROGRAM_BINARIES, devices->count * sizeof *binaries,
 				  binaries, NULL);
 	if (status != CL_SUCCESS)
 		return status;
@@ -257,13 +260,15 @@ static cl_int binaries_get(struct gcl_arena *arena, cl_program program,
 }
 
 void gcl_binaries_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64_t request,
-			 cl_program program, const struct gcl_device_list *devices, cl_int status)
+			 cl_program handle, struct gcl_program *program,
+			 const struct gcl_device_list *devices, cl_int status)
 {
 	Gcl__BinariesAnswer message = GCL__BINARIES_ANSWER__INIT;
 
 	message.request = request;
 	if (status == CL_SUCCESS)
-		status = binaries_get(arena, program, devices, &message);
+		status = binaries_get(arena, handle, program, devices, &message);
+	gcl_program_put(program);
 	message.status = status;
 	if (status != CL_SUCCESS) {
 		message.n_devices = 0;

@@ -24,6 +24,7 @@ struct build {
 	cl_program program; /* a reference; NULL for a link */
 	cl_context context; /* of a link: a reference */
 	struct gcl_link *link;
+	struct gcl_program *detail;    /* a reference */
 	struct gcl_device_list all;    /* that the answer tells of */
 	struct gcl_device_list chosen; /* that the guest named, may be none */
 	const char *options;
@@ -44,6 +45,7 @@ static void build_free(struct build *build)
 	if (build->context)
 		clReleaseContext(build->context);
 	gcl_link_put(build->link);
+	gcl_program_put(build->detail);
 	gcl_arena_fini(&build->arena);
 	free(build);
 }
@@ -104,6 +106,7 @@ static cl_int build_program_get(struct build *build, const struct gcl_entry *ent
 		return entry->failed;
 	clRetainProgram(entry->handle);
 	build->program = entry->handle;
+	build->detail = gcl_program_get(entry->detail);
 	return gcl_devices_of(build->worker, &build->arena, build->program, NULL, &build->all);
 }
 
@@ -173,6 +176,30 @@ static bool busy_pause(cl_int status, int *tries)
 	return true;
 }
 
+/* Before the answer: once the guest has that, what it releases is given back at once. */
+static void build_weighed(struct build *build)
+{
+	gcl_program_put(steal_pointer(&build->detail));
+}
+
+/* Tells the guest what came of it: of one that is too large nothing. */
+static void build_end(struct build *build, cl_int status)
+{
+	cl_program program = build->program;
+
+	if (status == CL_SUCCESS) {
+		status = gcl_program_weigh(build->detail, program, &build->arena, &build->all);
+		if (status != CL_SUCCESS) {
+			gcl_program_refuse(build->detail);
+			program = NULL;
+		}
+	}
+	build_weighed(build);
+	gcl_build_answer(build->worker, &build->arena, build->request, program, &build->all, status,
+			 NULL);
+	build_free(build);
+}
+
 static void build_run(struct gcl_job *job)
 {
 	struct build *build = gcl_container_of(job, struct build, job);
@@ -183,9 +210,7 @@ static void build_run(struct gcl_job *job)
 		status = clBuildProgram(build->program, build->chosen.count, build_devices(build),
 					build->options, NULL, NULL);
 	} while (busy_pause(status, &tries));
-	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
-			 status, NULL);
-	build_free(build);
+	build_end(build, status);
 }
 
 int gcl_handle_program_build(struct gcl_worker *worker, const struct gcl_call *call)
@@ -225,9 +250,7 @@ static void compile_run(struct gcl_job *job)
 					  headers ? build->inputs : NULL,
 					  headers ? build->names : NULL, NULL, NULL);
 	} while (busy_pause(status, &tries));
-	gcl_build_answer(build->worker, &build->arena, build->request, build->program, &build->all,
-			 status, NULL);
-	build_free(build);
+	build_end(build, status);
 }
 
 static cl_int header_names_copy(struct build *build, char *const *names, size_t count)
@@ -290,6 +313,12 @@ static void link_run(struct gcl_job *job)
 		link->handle = link_call(build, build->link_options, &status);
 	if (!link->handle && status == CL_SUCCESS)
 		status = CL_OUT_OF_HOST_MEMORY;
+	if (link->handle && status == CL_SUCCESS) {
+		status = gcl_program_weigh(build->detail, link->handle, &build->arena, &build->all);
+		if (status != CL_SUCCESS)
+			clReleaseProgram(steal_pointer(&link->handle));
+	}
+	build_weighed(build);
 	link->status = status;
 	build->program = link->handle;
 	if (build->program)
@@ -345,6 +374,9 @@ int gcl_handle_program_link(struct gcl_worker *worker, const struct gcl_call *ca
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
+	build->detail = gcl_program_get(gcl_program_create(worker, entry));
+	if (!build->detail)
+		return -ENOMEM;
 
 	if (status == CL_SUCCESS)
 		status = link_prepare(build, context, message);
@@ -354,10 +386,10 @@ int gcl_handle_program_link(struct gcl_worker *worker, const struct gcl_call *ca
 	}
 	link = build->link;
 	link->refs++;
-	entry->detail = link;
+	((struct gcl_program *)entry->detail)->link = link;
 	err = build_post(&build);
 	if (build) {
-		entry->detail = NULL;
+		build->detail->link = NULL;
 		gcl_link_put(link);
 		gcl_object_made(worker, entry, NULL, CL_OUT_OF_RESOURCES);
 	}
@@ -369,7 +401,7 @@ static void binaries_run(struct gcl_job *job)
 	struct build *build = gcl_container_of(job, struct build, job);
 
 	gcl_binaries_answer(build->worker, &build->arena, build->request, build->program,
-			    &build->all, CL_SUCCESS);
+			    steal_pointer(&build->detail), &build->all, CL_SUCCESS);
 	build_free(build);
 }
 
@@ -390,7 +422,7 @@ int gcl_handle_program_binaries(struct gcl_worker *worker, const struct gcl_call
 	if (status == CL_SUCCESS)
 		build = NULL;
 	else
-		gcl_binaries_answer(worker, &build->arena, build->request, NULL, &build->all,
+		gcl_binaries_answer(worker, &build->arena, build->request, NULL, NULL, &build->all,
 				    status);
 	return 0;
 }

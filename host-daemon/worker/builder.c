@@ -10,8 +10,6 @@
 #include <sched.h>
 #include <signal.h>
 
-#define THREADS_MAX 4u
-
 /* Compilers recurse deeply: twice what a program's main thread has. */
 #define STACK_SIZE (16u << 20)
 
@@ -19,13 +17,14 @@
 #define PENDING_MAX 65536u
 
 struct gcl_builder {
+	struct gcl_worker *worker;
 	pthread_mutex_t lock;
 	pthread_cond_t wake; /* pending or stopping has changed */
 	struct gcl_list pending;
 	size_t pending_count;
 	unsigned thread_max, thread_count, idle;
 	bool stopping;
-	pthread_t threads[THREADS_MAX];
+	pthread_t threads[GCL_BUILD_THREADS_MAX];
 };
 
 static struct gcl_job *job_take_locked(struct gcl_builder *builder)
@@ -48,10 +47,13 @@ static void *builder_thread(void *arg)
 	pthread_mutex_lock(&builder->lock);
 	while (!builder->stopping) {
 		struct gcl_job *job = job_take_locked(builder);
+		int build;
 
 		if (job) {
 			pthread_mutex_unlock(&builder->lock);
+			build = gcl_timing_build_begin(builder->worker);
 			job->run(job);
+			gcl_timing_build_end(builder->worker, build);
 			pthread_mutex_lock(&builder->lock);
 			continue;
 		}
@@ -94,16 +96,17 @@ static unsigned cpu_count(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
-static struct gcl_builder *builder_create(void)
+static struct gcl_builder *builder_create(struct gcl_worker *worker)
 {
 	struct gcl_builder *builder = calloc(1, sizeof *builder);
 
 	if (!builder)
 		return NULL;
+	builder->worker = worker;
 	pthread_mutex_init(&builder->lock, NULL);
 	pthread_cond_init(&builder->wake, NULL);
 	gcl_list_init(&builder->pending);
-	builder->thread_max = GCL_MIN(GCL_MAX(cpu_count(), 1u), THREADS_MAX);
+	builder->thread_max = GCL_MIN(GCL_MAX(cpu_count(), 1u), GCL_BUILD_THREADS_MAX);
 	return builder;
 }
 
@@ -124,7 +127,7 @@ int gcl_builder_post(struct gcl_worker *worker, struct gcl_job *job)
 	int err = -EAGAIN;
 
 	if (!worker->builder)
-		worker->builder = builder_create();
+		worker->builder = builder_create(worker);
 	builder = worker->builder;
 	if (!builder)
 		return -ENOMEM;

@@ -98,6 +98,9 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	if (status != CL_SUCCESS || !command->event)
 		return command_fail(worker, command, status < 0 ? status : CL_OUT_OF_RESOURCES,
 				    what);
+	if (command->kernel)
+		gcl_timing_launch(worker, queue, command->event);
+	gcl_meter_add(worker, command);
 	if (queue->in_order) {
 		if (queue->last)
 			clReleaseEvent(queue->last);

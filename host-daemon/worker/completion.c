@@ -125,6 +125,7 @@ static void queue_fail_locked(struct gcl_worker *worker, struct gcl_queue *queue
 {
 	Gcl__QueueFailed failed = GCL__QUEUE_FAILED__INIT;
 
+	gcl_page_count_error(worker->page);
 	if (queue->failed == CL_SUCCESS)
 		queue->failed = status;
 	failed.queue = queue->id;

@@ -56,6 +56,7 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 	cl_context_properties properties[3] = {CL_CONTEXT_PLATFORM};
 	cl_platform_id platform = NULL;
 	cl_context context = NULL;
+	struct gcl_context *detail;
 	struct gcl_entry *entry;
 	cl_device_id *devices;
 	cl_int status;
@@ -73,6 +74,12 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 	if (!entry)
 		return -EPROTO;
 	noticed = worker;
+	detail = calloc(1, sizeof *detail);
+	if (!detail)
+		return -ENOMEM;
+	entry->detail = detail;
+	if (!status)
+		detail->devices = gcl_quota_devices(worker, devices, message->n_devices);
 	if (!status)
 		status = clGetDeviceInfo(devices[0], CL_DEVICE_PLATFORM, sizeof platform, &platform,
 					 NULL);
@@ -89,4 +96,5 @@ void gcl_context_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	(void)worker;
 	if (entry->handle)
 		clReleaseContext(entry->handle);
+	free(entry->detail);
 }

@@ -39,7 +39,7 @@ static int sub_devices_enter(struct gcl_worker *worker, const Gcl__SubDevicesCre
 			continue;
 		}
 		entry->handle = made[i];
-		answer->devices[i] = gcl_snapshot_device(made[i], message->ids[i]);
+		answer->devices[i] = gcl_snapshot_device(worker, made[i], message->ids[i]);
 		if (!answer->devices[i])
 			err = -ENOMEM;
 	}

@@ -6,8 +6,24 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
+#include "probe.h"
 #include "worker.h"
+
+uint64_t gcl_trace_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void gcl_trace_begin(struct gcl_trace_note *note, unsigned number, uint64_t size)
+{
+	*note = (struct gcl_trace_note){.time = gcl_trace_now(), .size = size};
+	snprintf(note->name, sizeof note->name, "%s", gcl_message_name(number));
+}
 
 static gcl_handler *const handlers[GCL_MESSAGE_LIMIT] = {
 #define HANDLER(number, constant, type) [number] = gcl_handle_##type,
@@ -20,11 +36,32 @@ static int stage_execute(struct gcl_worker *worker, const struct gcl_call *call)
 	return handlers[call->head->number](worker, call);
 }
 
+/* For who looks at the session (guestcl trace). */
+static int stage_note(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	struct gcl_trace *trace = &worker->page->trace;
+	struct gcl_trace_note note;
+	int err;
+
+	if (!gcl_trace_wanted(trace))
+		return stage_execute(worker, call);
+	gcl_trace_begin(&note, call->head->number, call->head->length + call->head->payload_size);
+	err = stage_execute(worker, call);
+	note.took = gcl_trace_now() - note.time;
+	gcl_trace_add(trace, &note);
+	return err;
+}
+
 static int stage_trace(struct gcl_worker *worker, const struct gcl_call *call)
 {
+	int err;
+
 	gcl_log_debug(call, "%llu: %s", (unsigned long long)call->head->sequence,
 		      gcl_message_name(call->head->number));
-	return stage_execute(worker, call);
+	GCL_PROBE2(call__begin, call->head->number, call->head->sequence);
+	err = stage_note(worker, call);
+	GCL_PROBE3(call__end, call->head->number, call->head->sequence, err);
+	return err;
 }
 
 int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const void *body,
@@ -43,6 +80,7 @@ int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const 
 			     size);
 		return -EPROTO;
 	}
+	gcl_page_add(&worker->page->counts.calls, 1);
 	err = stage_trace(worker, &call);
 	if (err)
 		gcl_log_peer(session, "refused: %s: %s", gcl_message_name(head->number),

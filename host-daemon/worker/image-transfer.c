@@ -34,6 +34,13 @@ static bool area_get(struct gcl_worker *worker, struct gcl_command *command, uin
 	return true;
 }
 
+/* In bytes. */
+static uint64_t area_size(const struct area *area)
+{
+	return (uint64_t)area->region[0] * area->region[1] * area->region[2] *
+	       area->image->element_size;
+}
+
 /* Where the area's pixels lie in a buffer, densely. Return: false when they don't fit. */
 static bool area_fits(const struct area *area, const struct gcl_mem *buffer, uint64_t offset)
 {
@@ -67,6 +74,7 @@ int gcl_handle_image_read(struct gcl_worker *worker, const struct gcl_call *call
 
 	command.payload_offset = message->heap_offset;
 	command.payload_size = size;
+	command.work = gcl_meter_move(size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueReadImage, area.image->handle, CL_FALSE,
 			   area.origin, area.region, row, slice, host);
 }
@@ -92,6 +100,7 @@ int gcl_handle_image_write(struct gcl_worker *worker, const struct gcl_call *cal
 	if (!host)
 		return -EPROTO;
 
+	command.work = gcl_meter_move(size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueWriteImage, area.image->handle, CL_FALSE,
 			   area.origin, area.region, row, slice, host);
 }
@@ -111,6 +120,7 @@ int gcl_handle_image_copy(struct gcl_worker *worker, const struct gcl_call *call
 	    src.image->element_size != dst.image->element_size)
 		return -EPROTO;
 
+	command.work = gcl_meter_move(area_size(&src));
 	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImage, src.image->handle,
 			   dst.image->handle, src.origin, dst.origin, src.region);
 }
@@ -129,6 +139,7 @@ int gcl_handle_image_fill(struct gcl_worker *worker, const struct gcl_call *call
 	    !area_get(worker, &command, message->image, message->origin, message->region, &area))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(area_size(&area));
 	return GCL_ENQUEUE(worker, &command, clEnqueueFillImage, area.image->handle,
 			   message->color.data, area.origin, area.region);
 }
@@ -149,6 +160,7 @@ int gcl_handle_image_to_buffer(struct gcl_worker *worker, const struct gcl_call 
 	    !area_fits(&area, buffer, message->offset))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(area_size(&area));
 	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImageToBuffer, area.image->handle,
 			   buffer->handle, area.origin, area.region, message->offset);
 }
@@ -169,6 +181,7 @@ int gcl_handle_buffer_to_image(struct gcl_worker *worker, const struct gcl_call 
 	    !area_fits(&area, buffer, message->offset))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(area_size(&area));
 	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferToImage, buffer->handle,
 			   area.image->handle, message->offset, area.origin, area.region);
 }

@@ -182,6 +182,34 @@ static bool image_payload(struct gcl_worker *worker, const struct gcl_frame *hea
 	return *host;
 }
 
+/* Bytes without padding; an image of a buffer has none of its own. */
+static uint64_t image_bytes(const struct gcl_mem *image, const struct gcl_mem *buffer)
+{
+	size_t row = 0, slice = 0;
+	uint64_t size = 0;
+
+	if (buffer || !gcl_image_layout(image, image->extent, &row, &slice, &size))
+		return 0;
+	return size;
+}
+
+static cl_int image_make(struct gcl_worker *worker, const struct gcl_entry *context,
+			 struct gcl_charge charge, cl_mem_flags flags,
+			 const cl_image_format *format, const cl_image_desc *desc, void *host,
+			 cl_mem *handle)
+{
+	cl_int status = gcl_quota_take(worker, charge);
+
+	if (status != CL_SUCCESS)
+		return status;
+	*handle = clCreateImage(context->handle, flags, format, desc, host, &status);
+	if (status != CL_SUCCESS)
+		gcl_quota_give(worker, charge);
+	else if (!desc->buffer)
+		status = gcl_mem_watch(worker, handle, charge, 0);
+	return status;
+}
+
 int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__ImageCreate *message = (const Gcl__ImageCreate *)call->message;
@@ -197,6 +225,7 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 			      .image_slice_pitch = message->slice_pitch};
 	cl_mem_flags flags = gcl_mem_flags(message->flags);
 	const struct gcl_mem *buffer = NULL;
+	const struct gcl_context *detail;
 	struct gcl_mem described = {0}, *mem;
 	struct gcl_entry *entry;
 	cl_mem handle = NULL;
@@ -222,7 +251,10 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 		desc.buffer = buffer ? buffer->handle : NULL;
 		if (host)
 			flags |= CL_MEM_COPY_HOST_PTR;
-		handle = clCreateImage(context->handle, flags, &format, &desc, host, &status);
+		detail = context->detail;
+		status = image_make(worker, context,
+				    (struct gcl_charge){image_bytes(mem, buffer), detail->devices},
+				    flags, &format, &desc, host, &handle);
 	}
 	gcl_mem_made(worker, entry, handle, status);
 	if (call->head->payload_size)

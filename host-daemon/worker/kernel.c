@@ -10,10 +10,14 @@
 
 void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
+	struct gcl_kernel *kernel = entry->detail;
+
 	(void)worker;
 	if (entry->handle)
 		clReleaseKernel(entry->handle);
-	free(entry->detail);
+	if (kernel)
+		gcl_program_put(kernel->program);
+	free(kernel);
 }
 
 /* Return: the signature of @handle, or NULL and *@status. */
@@ -66,6 +70,8 @@ int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *c
 		clReleaseKernel(handle);
 		handle = NULL;
 	}
+	if (kernel)
+		kernel->program = gcl_program_get(program->detail);
 	entry->detail = kernel;
 	gcl_object_made(worker, entry, handle, status);
 	return 0;

@@ -122,6 +122,16 @@ static bool range_valid(const Gcl__Launch *message)
 	return true;
 }
 
+/* Launches of one kernel over as many items take about as long. Never 0. */
+static uint64_t launch_work(const struct gcl_kernel *kernel, const Gcl__Launch *message)
+{
+	uint64_t items = 1;
+
+	for (size_t i = 0; !message->task && i < message->dims; i++)
+		items *= message->global[i];
+	return gcl_meter_key((uintptr_t)kernel, items);
+}
+
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes of a message are given to the runtime");
 
 static int launch_enqueue(struct gcl_worker *worker, const struct gcl_kernel *kernel,
@@ -158,5 +168,7 @@ int gcl_handle_launch(struct gcl_worker *worker, const struct gcl_call *call)
 	if (!command.failed && kernel->refused)
 		command.failed = kernel->refused_status;
 	command.prints = worker->may_print;
+	command.kernel = true;
+	command.work = launch_work(kernel, message);
 	return launch_enqueue(worker, kernel, message, &command);
 }

@@ -14,24 +14,39 @@
 
 #include "connect.h"
 #include "handover.h"
+#include "jail/jail.h"
 #include "local.h"
 #include "stream.h"
 #include "virtio.h"
 #include "worker.h"
 
 struct options {
-	int socket;
+	int socket, page;
 	bool resident;
+	unsigned program_sizes;
+	struct gcl_jail jail;
 };
 
 static void usage(FILE *file)
 {
-	fputs("usage: guestcl-worker --socket-fd N [--resident auto|never]\n"
+	fputs("usage: guestcl-worker --socket-fd N [OPTION...]\n"
 	      "Runs the OpenCL of one guest process. Started by guestcld, not by hand.\n"
 	      "\n"
 	      "  --socket-fd N          where the guest comes from\n"
+	      "  --page-fd N            memory shared with guestcld, for limits and counters\n"
 	      "  --resident auto|never  whether buffers of CPU devices live in memory shared with\n"
 	      "                         the guest (default: auto)\n"
+	      "  --program-sizes auto|always|never\n"
+	      "                         whether the runtime is asked for them after builds "
+	      "(default:\n"
+	      "                         auto)\n"
+	      "  --jail auto|strict|off what to do without a stage of the jail (default: off)\n"
+	      "  --seccomp runtime|driver|off\n"
+	      "                         which system calls are left (default: runtime)\n"
+	      "  --cache FOLDER         where compiled kernels may be written\n"
+	      "  --read FOLDER:...      what may be read beside the system's files\n"
+	      "  --apart                it is in namespaces of its own\n"
+	      "  --lacks TEXT           what the jail lacks so far\n"
 	      "  --help\n",
 	      file);
 }
@@ -49,32 +64,79 @@ static bool number_parse(const char *text, int *number)
 	return true;
 }
 
+static bool name_parse(const char *const *names, const char *text, unsigned *index)
+{
+	int found = gcl_jail_name_find(names, text);
+
+	*index = (unsigned)found;
+	return found >= 0;
+}
+
+static bool jail_option_parse(int name, const char *text, struct gcl_jail *jail)
+{
+	switch (name) {
+	case 'j':
+		return name_parse(gcl_jail_modes, text, &jail->mode);
+	case 'S':
+		return name_parse(gcl_jail_call_lists, text, &jail->calls);
+	case 'c':
+		jail->cache = text;
+		return true;
+	case 'R':
+		jail->read = text;
+		return true;
+	case 'a':
+		jail->apart = true;
+		return true;
+	case 'l':
+		snprintf(jail->lacks, sizeof jail->lacks, "%s", text);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void options_parse(int argc, char **argv, struct options *options)
 {
 	static const struct option names[] = {
 		{"socket-fd", required_argument, NULL, 's'},
+		{"page-fd", required_argument, NULL, 'p'},
 		{"resident", required_argument, NULL, 'r'},
+		{"program-sizes", required_argument, NULL, 'P'},
+		{"jail", required_argument, NULL, 'j'},
+		{"seccomp", required_argument, NULL, 'S'},
+		{"cache", required_argument, NULL, 'c'},
+		{"read", required_argument, NULL, 'R'},
+		{"apart", no_argument, NULL, 'a'},
+		{"lacks", required_argument, NULL, 'l'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	bool good = true;
 	int name;
 
-	*options = (struct options){.socket = -1, .resident = true};
+	*options = (struct options){
+		.socket = -1, .page = -1, .resident = true, .jail.mode = GCL_JAIL_OFF};
 	while (good && (name = getopt_long(argc, argv, "", names, NULL)) != -1) {
 		switch (name) {
 		case 's':
 			good = number_parse(optarg, &options->socket);
 			break;
+		case 'p':
+			good = number_parse(optarg, &options->page);
+			break;
 		case 'r':
 			options->resident = strcmp(optarg, "never") != 0;
 			good = !options->resident || strcmp(optarg, "auto") == 0;
+			break;
+		case 'P':
+			good = name_parse(gcl_program_sizes_names, optarg, &options->program_sizes);
 			break;
 		case 'h':
 			usage(stdout);
 			exit(EXIT_SUCCESS);
 		default:
-			good = false;
+			good = jail_option_parse(name, optarg, &options->jail);
 		}
 	}
 	if (good && options->socket >= 0 && optind == argc)
@@ -102,15 +164,27 @@ static const char *prepare(struct gcl_worker *worker)
 	return NULL;
 }
 
-/* Tells the broker, which logs it, how the preparation went. Return: true when it is there. */
-static bool broker_tell(int socket, const char *failure)
+/* The last stage, when all is there that the runtime opens. Return: NULL, or what is wrong. */
+static const char *seal(struct gcl_jail *jail)
 {
-	char text[1 + GCL_HANDOVER_TEXT_MAX] = {GCL_HANDOVER_READY};
-	size_t size = 1;
+	static char text[GCL_JAIL_LACKS_MAX + 64];
 
-	if (failure)
-		size = (size_t)snprintf(text, sizeof text, "%c%s", GCL_HANDOVER_FAILED, failure);
-	return send(socket, text, GCL_MIN(size, sizeof text), MSG_NOSIGNAL) > 0;
+	gcl_jail_seal(jail);
+	if (gcl_jail_holds(jail))
+		return NULL;
+	snprintf(text, sizeof text, "jail = strict, and the host lacks: %s", jail->lacks);
+	return text;
+}
+
+/* Tells the broker, which logs it, how the preparation went. Return: true when it is there. */
+static bool broker_tell(int socket, const char *failure, const char *lacks)
+{
+	char text[1 + GCL_HANDOVER_TEXT_MAX];
+	int size = snprintf(text, sizeof text, "%c%s",
+			    failure ? GCL_HANDOVER_FAILED : GCL_HANDOVER_READY,
+			    failure ? failure : lacks);
+
+	return send(socket, text, GCL_MIN((size_t)size, sizeof text), MSG_NOSIGNAL) > 0;
 }
 
 /* Takes the descriptors over on success. */
@@ -137,6 +211,18 @@ static int guest_answer(enum gcl_greeting_kind kind, int conn, enum gcl_hello_st
 	return kind == GCL_GREETING_VIRTIO ? 0 : gcl_hello_answer(conn, status, text);
 }
 
+/* How much of the heap may be used, as the broker says; and how much is. */
+static int heap_begin(struct gcl_worker *worker)
+{
+	struct gcl_page *page = worker->page;
+	uint64_t limit = gcl_page_read(&page->limits.heap);
+
+	if (limit)
+		gcl_channel_heap_limit(worker->channel, limit);
+	worker->welcome->heap_limit = worker->channel->heap_limit;
+	return gcl_channel_heap_track(worker->channel, &page->heap_used);
+}
+
 /* Return: 1 with a guest, 0 when the broker went first, -errno. */
 static int guest_take(struct gcl_worker *worker, int socket)
 {
@@ -158,6 +244,13 @@ static int guest_take(struct gcl_worker *worker, int socket)
 	/* The snapshot was made before it was known who comes. */
 	worker->resident &= gcl_channel_shared(worker->channel);
 	worker->welcome->resident_buffers = worker->resident;
+	n = heap_begin(worker);
+	if (n) {
+		guest_answer(kind, gcl_channel_conn(worker->channel), GCL_HELLO_FAILED,
+			     "the worker has no memory left");
+		return n;
+	}
+	gcl_quota_begin(worker);
 	conn = gcl_channel_conn(worker->channel);
 	n = gcl_watch_start(worker, conn, socket);
 	if (n) {
@@ -189,11 +282,21 @@ int main(int argc, char **argv)
 	allocator_set();
 	gcl_log_init("guestcl-worker");
 	options_parse(argc, argv, &options);
+	/* Before anything starts a thread. */
+	gcl_jail_close(&options.jail);
 	gcl_worker_init(&worker);
 	worker.resident = options.resident;
-	failure = prepare(&worker);
-	if (!broker_tell(options.socket, failure) || failure)
+	worker.program_sizes = options.program_sizes;
+	worker.broker = options.socket;
+	if (options.page >= 0 && gcl_worker_page_map(&worker, options.page) < 0)
+		failure = "no memory to share with guestcld";
+	else
+		failure = prepare(&worker);
+	if (!failure)
+		failure = seal(&options.jail);
+	if (!broker_tell(options.socket, failure, options.jail.lacks) || failure)
 		return EXIT_FAILURE;
+	gcl_progress(&worker, true);
 	n = guest_take(&worker, options.socket);
 	if (n < 0)
 		gcl_log_error(session, "no session: %s", strerror(-n));

@@ -16,10 +16,11 @@
 
 #define MEM_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 
-/* Carries MEM_FREED over to the runtime's thread. */
+/* What is to be done on the runtime's thread when it has let go of an object. */
 struct freed {
 	struct gcl_worker *worker;
-	uint64_t id;
+	uint64_t id; /* the guest is told MEM_FREED; 0: it isn't */
+	struct gcl_charge charge;
 };
 
 struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command)
@@ -82,30 +83,80 @@ cl_mem_flags gcl_mem_flags(uint64_t flags)
 	return flags & MEM_FLAGS;
 }
 
-static void CL_CALLBACK resident_freed(cl_mem handle, void *data)
+static void CL_CALLBACK mem_freed(cl_mem handle, void *data)
 {
 	struct freed *freed = data;
+	struct gcl_worker *worker = freed->worker;
 
 	(void)handle;
-	gcl_mem_freed(freed->worker, freed->id);
+	gcl_quota_give(freed->worker, freed->charge);
+	if (freed->id)
+		gcl_mem_freed(freed->worker, freed->id);
 	free(freed);
+	gcl_quota_watch(&worker->quota, false);
 }
 
-/* On failure nobody would ever say when the range is free, so the buffer is given up. */
-static cl_int resident_watch(struct gcl_worker *worker, cl_mem *handle, uint64_t id)
+/* What the runtime says that it holds is charged: more than was expected, or less. */
+static cl_int charge_correct(struct gcl_worker *worker, cl_mem handle, struct gcl_charge *charge)
+{
+	struct gcl_charge difference = *charge;
+	size_t size = charge->bytes;
+	cl_int status = CL_SUCCESS;
+
+	if (clGetMemObjectInfo(handle, CL_MEM_SIZE, sizeof size, &size, NULL) ||
+	    size == charge->bytes)
+		return CL_SUCCESS;
+	if (size > charge->bytes) {
+		difference.bytes = size - charge->bytes;
+		status = gcl_quota_take(worker, difference);
+	} else {
+		difference.bytes = charge->bytes - size;
+		gcl_quota_give(worker, difference);
+	}
+	if (status == CL_SUCCESS)
+		charge->bytes = size;
+	return status;
+}
+
+cl_int gcl_mem_watch(struct gcl_worker *worker, cl_mem *handle, struct gcl_charge charge,
+		     uint64_t id)
 {
 	struct freed *freed = malloc(sizeof *freed);
-	cl_int status = CL_OUT_OF_HOST_MEMORY;
+	cl_int status = freed ? charge_correct(worker, *handle, &charge) : CL_OUT_OF_HOST_MEMORY;
 
-	if (freed) {
-		*freed = (struct freed){.worker = worker, .id = id};
-		status = clSetMemObjectDestructorCallback(*handle, resident_freed, freed);
+	if (status == CL_SUCCESS) {
+		*freed = (struct freed){.worker = worker, .id = id, .charge = charge};
+		gcl_quota_watch(&worker->quota, true);
+		status = clSetMemObjectDestructorCallback(*handle, mem_freed, freed);
+		if (status != CL_SUCCESS)
+			gcl_quota_watch(&worker->quota, false);
 	}
 	if (status != CL_SUCCESS) {
 		free(freed);
 		clReleaseMemObject(*handle);
 		*handle = NULL;
+		gcl_quota_give(worker, charge);
 	}
+	return status;
+}
+
+static cl_int buffer_make(struct gcl_worker *worker, const Gcl__BufferCreate *message,
+			  const struct gcl_entry *context, cl_mem_flags flags, void *host,
+			  cl_mem *handle)
+{
+	const struct gcl_context *detail = context->detail;
+	const struct gcl_charge charge = {.bytes = message->size, .devices = detail->devices};
+	cl_int status = context->failed;
+
+	if (status == CL_SUCCESS)
+		status = gcl_quota_take(worker, charge);
+	if (status != CL_SUCCESS)
+		return status;
+	*handle = clCreateBuffer(context->handle, flags, message->size, host, &status);
+	if (status != CL_SUCCESS)
+		gcl_quota_give(worker, charge);
+	else
+		status = gcl_mem_watch(worker, handle, charge, message->resident ? message->id : 0);
 	return status;
 }
 
@@ -161,12 +212,7 @@ int gcl_handle_buffer_create(struct gcl_worker *worker, const struct gcl_call *c
 	mem->type = CL_MEM_OBJECT_BUFFER;
 	mem->size = message->size;
 	mem->resident = message->resident;
-	status = context->failed;
-	if (status == CL_SUCCESS)
-		handle = clCreateBuffer(context->handle, flags, message->size, host, &status);
-	if (status == CL_SUCCESS && message->resident)
-		status = resident_watch(worker, &handle, message->id);
-
+	status = buffer_make(worker, message, context, flags, host, &handle);
 	gcl_mem_made(worker, entry, handle, status);
 	if (message->resident ? status != CL_SUCCESS : call->head->payload_size != 0)
 		gcl_mem_freed(worker, message->id);

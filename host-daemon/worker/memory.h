@@ -13,6 +13,17 @@ struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_e
 /** gcl_mem_made() - gcl_object_made() for memory objects: fills in the detail too. */
 void gcl_mem_made(struct gcl_worker *worker, struct gcl_entry *entry, cl_mem handle, cl_int status);
 
+/**
+ * gcl_mem_watch() - when the runtime lets go of @handle, give @charge back.
+ * @charge: what was taken for it; corrected to what the runtime holds
+ * @id: told to the guest by MEM_FREED then, too; 0: it isn't
+ *
+ * On failure nobody would ever say when the memory is free, so the object is given up: the handle
+ * is released and @charge given back. Return: CL_SUCCESS or why it failed.
+ */
+cl_int gcl_mem_watch(struct gcl_worker *worker, cl_mem *handle, struct gcl_charge charge,
+		     uint64_t id);
+
 /** gcl_mem_freed() - tell the guest that heap memory given with @id is its own again; any thread.
  */
 void gcl_mem_freed(struct gcl_worker *worker, uint64_t id);

@@ -20,8 +20,10 @@ void gcl_link_put(struct gcl_link *link)
 struct gcl_entry *gcl_program_find(struct gcl_worker *worker, uint64_t id)
 {
 	struct gcl_entry *entry = gcl_table_find(worker, id, GCL_KIND_PROGRAM);
-	struct gcl_link *link = entry ? entry->detail : NULL;
+	struct gcl_program *program = entry ? entry->detail : NULL;
+	struct gcl_link *link = program ? program->link : NULL;
 
+	gcl_programs_refused_drop(worker);
 	if (!link)
 		return entry;
 	/* Pairs with the release in link_run(). */
@@ -29,17 +31,23 @@ struct gcl_entry *gcl_program_find(struct gcl_worker *worker, uint64_t id)
 		return NULL;
 	entry->handle = steal_pointer(&link->handle);
 	entry->failed = entry->handle ? CL_SUCCESS : link->status;
-	entry->detail = NULL;
+	program->link = NULL;
 	gcl_link_put(link);
 	return entry;
 }
 
 void gcl_program_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
+	struct gcl_program *program = entry->detail;
+
 	(void)worker;
 	if (entry->handle)
 		clReleaseProgram(entry->handle);
-	gcl_link_put(entry->detail);
+	if (!program)
+		return;
+	program->entry = NULL;
+	gcl_link_put(steal_pointer(&program->link));
+	gcl_program_put(program);
 }
 
 /* Devices are few, and this is for builds only. */
@@ -124,6 +132,8 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
+	if (!gcl_program_create(worker, entry))
+		return -ENOMEM;
 	/* The runtime would take a length of 0 for "up to the NUL". */
 	if (!length)
 		source = "";
@@ -138,8 +148,9 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 
 /* Create from binaries and answer; the message was checked. */
 static cl_int binary_create(const Gcl__ProgramCreateBinary *message, struct gcl_arena *arena,
-			    cl_context context, const struct gcl_device_list *devices,
-			    cl_program *handle, cl_int **binary_status)
+			    const struct gcl_entry *entry, cl_context context,
+			    const struct gcl_device_list *devices, cl_program *handle,
+			    cl_int **binary_status)
 {
 	const unsigned char **binaries = gcl_arena_alloc(arena, devices->count * sizeof *binaries);
 	size_t *lengths = gcl_arena_alloc(arena, devices->count * sizeof *lengths);
@@ -153,6 +164,9 @@ static cl_int binary_create(const Gcl__ProgramCreateBinary *message, struct gcl_
 		lengths[i] = message->binaries[i].len;
 		(*binary_status)[i] = CL_SUCCESS;
 	}
+	status = gcl_program_charge(entry->detail, devices, lengths);
+	if (status != CL_SUCCESS)
+		return status;
 	*handle = clCreateProgramWithBinary(context, devices->count, devices->handles, lengths,
 					    binaries, *binary_status, &status);
 	return status;
@@ -183,11 +197,15 @@ int gcl_handle_program_create_binary(struct gcl_worker *worker, const struct gcl
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
+	if (!gcl_program_create(worker, entry))
+		return -ENOMEM;
 
 	status = context->failed;
 	if (status == CL_SUCCESS)
-		status = binary_create(message, &arena, context->handle, &devices, &handle,
+		status = binary_create(message, &arena, entry, context->handle, &devices, &handle,
 				       &binary_status);
+	if (!handle)
+		gcl_program_charge(entry->detail, &(struct gcl_device_list){0}, NULL);
 	worker->may_print = true;
 	gcl_object_made(worker, entry, handle, status);
 	gcl_build_answer(worker, &arena, call->head->sequence, entry->handle, &devices, status,
@@ -215,6 +233,8 @@ int gcl_handle_program_create_built_in(struct gcl_worker *worker, const struct g
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
+	if (!gcl_program_create(worker, entry))
+		return -ENOMEM;
 
 	status = context->failed;
 	if (status == CL_SUCCESS)

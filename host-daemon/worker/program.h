@@ -1,5 +1,6 @@
 /*
- * What the files about programs share: program.c, build.c, builder.c, build-answer.c, signature.c.
+ * What the files about programs share: program.c, build.c, builder.c, build-answer.c, signature.c,
+ * program-memory.c.
  */
 #ifndef GCL_PROGRAM_H
 #define GCL_PROGRAM_H
@@ -8,17 +9,30 @@
 
 /*
  * The result of clLinkProgram on its way from the build pool to the session thread, which alone may
- * touch the entry: detail of a GCL_KIND_PROGRAM entry until it is first used. Freed by whoever
+ * touch the entry: kept with a program until it is first used. Freed by whoever
  * drops it last.
  */
 struct gcl_link {
-	_Atomic unsigned refs; /* the entry, the build */
+	_Atomic unsigned refs; /* the program, the build */
 	_Atomic bool done;     /* released after the rest was written, acquired before it is read */
 	cl_program handle;     /* owned until the entry takes it over */
 	cl_int status;	       /* when there is no handle */
 };
 
 void gcl_link_put(struct gcl_link *link); /* accepts NULL */
+
+/* Detail of a GCL_KIND_PROGRAM entry: with what its program holds, which is counted until the last
+ * of its kernels has gone as well. */
+struct gcl_program {
+	_Atomic unsigned refs; /* the entry, its kernels, its builds, the list of refused ones */
+	struct gcl_worker *worker;
+	struct gcl_entry *entry; /* session thread: until its release */
+	struct gcl_link *link;	 /* session thread: of a linked one, until it is first used */
+	pthread_mutex_t lock;	 /* protects what follows; the quota's is taken under it */
+	uint64_t bytes[GCL_PAGE_DEVICES_MAX]; /* charged */
+	_Atomic bool refused;		      /* it is in worker.refused, or about to be */
+	struct gcl_program *next_refused;
+};
 
 /** gcl_program_find() - the entry for @id, tombstones included; NULL when there is none or the
  * guest did not wait for the answer to PROGRAM_LINK (-EPROTO). */
@@ -43,6 +57,32 @@ cl_int gcl_devices_of(struct gcl_worker *worker, struct gcl_arena *arena, cl_pro
  * -EPROTO, -ENOMEM. */
 int gcl_devices_named(struct gcl_worker *worker, struct gcl_arena *arena, const uint64_t *ids,
 		      size_t count, struct gcl_device_list *list);
+
+/* ------------------------------------------------------------ program-memory.c */
+
+/** gcl_program_create() - the detail of @entry, set there. Return: NULL without memory. */
+struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_entry *entry);
+
+/* Both accept NULL. The last one who puts it gives back what was charged. */
+struct gcl_program *gcl_program_get(struct gcl_program *program);
+void gcl_program_put(struct gcl_program *program);
+
+/** gcl_program_charge() - from now on it holds @sizes bytes of @devices, and nothing of others; any
+ * thread. Return: CL_SUCCESS, or CL_OUT_OF_RESOURCES beyond the limit: then, for some device, what
+ * was charged before. */
+cl_int gcl_program_charge(struct gcl_program *program, const struct gcl_device_list *devices,
+			  const size_t *sizes);
+
+/** gcl_program_weigh() - after a build: charge what the runtime says that @handle holds, if asking
+ * is cheap; for the pool. Return: as gcl_program_charge(), or CL_OUT_OF_HOST_MEMORY. */
+cl_int gcl_program_weigh(struct gcl_program *program, cl_program handle, struct gcl_arena *arena,
+			 const struct gcl_device_list *devices);
+
+/** gcl_program_refuse() - the pool: it is too large; what has been built has to go. */
+void gcl_program_refuse(struct gcl_program *program);
+
+/** gcl_programs_refused_drop() - session thread: let go of those. */
+void gcl_programs_refused_drop(struct gcl_worker *worker);
 
 /* ------------------------------------------------------------ builder.c */
 
@@ -72,10 +112,11 @@ void gcl_build_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64
 		      cl_program program, const struct gcl_device_list *devices, cl_int status,
 		      const cl_int *binary_status);
 
-/** gcl_binaries_answer() - collect and send a program's binaries; may compile, so it is for the
- * pool. */
+/** gcl_binaries_answer() - collect and send a program's binaries, whose sizes are charged to
+ * @program (taken over; may be NULL); may compile, so it is for the pool. */
 void gcl_binaries_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64_t request,
-			 cl_program program, const struct gcl_device_list *devices, cl_int status);
+			 cl_program handle, struct gcl_program *program,
+			 const struct gcl_device_list *devices, cl_int status);
 
 /* ------------------------------------------------------------ signature.c */
 

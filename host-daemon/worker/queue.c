@@ -7,7 +7,8 @@
 #include "worker.h"
 
 /* A queue's detail, made for tombstones too: commands on them fail one by one. */
-static struct gcl_queue *detail_create(const Gcl__QueueCreate *message,
+static struct gcl_queue *detail_create(const struct gcl_worker *worker,
+				       const Gcl__QueueCreate *message,
 				       const struct gcl_entry *context,
 				       const struct gcl_entry *device)
 {
@@ -26,6 +27,7 @@ static struct gcl_queue *detail_create(const Gcl__QueueCreate *message,
 	queue->context = context->handle;
 	queue->device = device->handle;
 	queue->in_order = !(message->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	queue->page_index = gcl_worker_page_index(worker, queue->device);
 	queue->profiling = message->properties & CL_QUEUE_PROFILING_ENABLE;
 	/* Failed commands need the context for their events even when there is no queue. */
 	if (queue->context)
@@ -48,15 +50,16 @@ int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *ca
 	entry = gcl_table_add(worker, message->id, GCL_KIND_QUEUE);
 	if (!entry)
 		return -EPROTO;
-	queue = detail_create(message, context, device);
+	queue = detail_create(worker, message, context, device);
 	if (!queue)
 		return -ENOMEM;
 	gcl_list_append(&worker->queues, &queue->link);
 	entry->detail = queue;
 	status = context->failed ? context->failed : device->failed;
 	if (!status)
-		queue->handle = clCreateCommandQueue(queue->context, queue->device,
-						     message->properties, &status);
+		queue->handle = clCreateCommandQueue(
+			queue->context, queue->device,
+			message->properties | CL_QUEUE_PROFILING_ENABLE, &status);
 	gcl_object_made(worker, entry, queue->handle, status);
 	return 0;
 }

@@ -2,9 +2,13 @@
  * The session thread: receive, put together, dispatch, until the guest goes or breaks the rules.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "worker.h"
+#include "program.h"
 
 /* Room for a message of several frames that is kept from one to the next. */
 #define PARTS_KEPT (1u << 20)
@@ -15,6 +19,11 @@
 void gcl_worker_init(struct gcl_worker *worker)
 {
 	memset(worker, 0, sizeof *worker);
+	worker->broker = -1;
+	worker->page = &worker->own_page;
+	gcl_quota_init(&worker->quota);
+	gcl_timing_init(&worker->timing);
+	gcl_gate_init(worker);
 	gcl_arena_init(&worker->arena);
 	gcl_outbox_init(&worker->outbox);
 	gcl_list_init(&worker->queues);
@@ -24,14 +33,20 @@ void gcl_worker_init(struct gcl_worker *worker)
 void gcl_worker_fini(struct gcl_worker *worker)
 {
 	gcl_builder_destroy(worker->builder);
+	gcl_timing_fini(worker);
+	gcl_meter_fini(&worker->meter);
+	gcl_programs_refused_drop(worker);
 	gcl_tables_fini(worker);
 	gcl_completions_fini(worker);
+	gcl_quota_fini(&worker->quota);
 	gcl_queues_prune(worker, true);
 	gcl_outbox_fini(&worker->outbox);
 	gcl_arena_fini(&worker->arena);
 	if (worker->welcome)
 		protobuf_c_message_free_unpacked(&worker->welcome->base, NULL);
 	free(worker->parts);
+	if (worker->page != &worker->own_page)
+		munmap(worker->page, sizeof *worker->page);
 }
 
 static int parts_append(struct gcl_worker *worker, const void *body, size_t size)
@@ -74,6 +89,7 @@ static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
 	bool more = head->flags & GCL_FRAME_MORE;
 	int err;
 
+	gcl_page_add(&worker->page->counts.bytes_from_guest, head->length + head->payload_size);
 	if (!more && worker->parts_size == 0)
 		return gcl_dispatch(worker, head, worker->body, size);
 	err = parts_append(worker, worker->body, size);
@@ -94,14 +110,22 @@ static int frame_wait(struct gcl_worker *worker)
 {
 	struct gcl_completion_pool *completions = &worker->completions;
 	bool outstanding;
-	int err;
+	int err, most_ms;
 
 	gcl_completions_reap(worker);
+	most_ms = gcl_gate_idle(worker);
+	if (!most_ms)
+		return 0;
 	gcl_channel_patient(worker->channel, true); /* pairs with tell_locked() */
 	outstanding = atomic_load(&completions->outstanding) > 0;
 	if (!outstanding || atomic_load(&completions->told) != completions->told_before)
 		gcl_channel_patient(worker->channel, false);
-	err = gcl_channel_wait(worker->channel, false, outstanding ? SWEEP_MS : -1);
+	gcl_progress(worker, false);
+	err = gcl_channel_wait(worker->channel, false,
+			       most_ms > 0   ? most_ms
+			       : outstanding ? SWEEP_MS
+					     : -1);
+	gcl_progress(worker, true);
 	gcl_channel_patient(worker->channel, false);
 	if (err != -ETIMEDOUT)
 		return err;
@@ -110,18 +134,36 @@ static int frame_wait(struct gcl_worker *worker)
 	return 0;
 }
 
+/* The operator may have paused the session: what it says waits. The watch thread goes on, so that
+ * guest and broker find the process alive. */
+static void pause_wait(struct gcl_worker *worker)
+{
+	_Atomic uint32_t *word = &worker->page->paused;
+	uint32_t paused;
+
+	if (!atomic_load_explicit(word, memory_order_relaxed))
+		return;
+	gcl_gate_leave(worker);
+	gcl_progress(worker, false);
+	while ((paused = atomic_load_explicit(word, memory_order_relaxed)))
+		syscall(SYS_futex, word, FUTEX_WAIT, paused, NULL, NULL, 0);
+	gcl_progress(worker, true);
+}
+
 int gcl_session_run(struct gcl_worker *worker)
 {
 	struct gcl_channel *channel = worker->channel;
 	struct gcl_frame head;
 	int err;
 
+	gcl_progress(worker, true);
 	for (;;) {
 		gcl_outbox_flush(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
 		if (err == 0) {
 			err = frame_wait(worker);
 		} else if (err > 0) {
+			pause_wait(worker);
 			worker->completions.told_before = worker->completions.told;
 			err = frame_take(worker, &head);
 		}

@@ -202,7 +202,7 @@ static int device_formats(cl_device_id device, Gcl__Device *described)
 	return 0;
 }
 
-Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id)
+Gcl__Device *gcl_snapshot_device(const struct gcl_worker *worker, cl_device_id device, uint64_t id)
 {
 	Gcl__Device *described = malloc(sizeof *described);
 
@@ -216,6 +216,7 @@ Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id)
 		protobuf_c_message_free_unpacked(&described->base, NULL);
 		return NULL;
 	}
+	gcl_quota_device_limit(worker, described);
 	return described;
 }
 
@@ -248,9 +249,10 @@ static int platform_devices(struct gcl_worker *worker, cl_platform_id platform,
 	for (cl_uint i = 0; i < count; i++) {
 		uint64_t id = handle_enter(worker, GCL_KIND_DEVICE, devices[i]);
 
-		described->devices[i] = id ? gcl_snapshot_device(devices[i], id) : NULL;
+		described->devices[i] = id ? gcl_snapshot_device(worker, devices[i], id) : NULL;
 		if (!described->devices[i])
 			return -ENOMEM;
+		gcl_worker_page_enter(worker, platform, devices[i]);
 		described->n_devices++;
 	}
 	return 0;

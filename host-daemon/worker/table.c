@@ -105,6 +105,7 @@ void gcl_object_made(struct gcl_worker *worker, struct gcl_entry *entry, void *h
 		return;
 	}
 	entry->handle = NULL;
+	gcl_page_count_error(worker->page);
 	failed.id = entry->id;
 	failed.status = status;
 	gcl_send(worker, GCL_OBJECT_FAILED, &failed.base, 0, 0);

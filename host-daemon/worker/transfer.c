@@ -44,6 +44,7 @@ int gcl_handle_buffer_read(struct gcl_worker *worker, const struct gcl_call *cal
 
 	command.payload_offset = message->heap_offset;
 	command.payload_size = message->size;
+	command.work = gcl_meter_move(message->size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueReadBuffer, mem->handle, CL_FALSE,
 			   message->offset, message->size, host);
 }
@@ -65,6 +66,7 @@ int gcl_handle_buffer_write(struct gcl_worker *worker, const struct gcl_call *ca
 	    !gcl_range_inside(message->offset, message->size, mem->size))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(message->size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBuffer, mem->handle, CL_FALSE,
 			   message->offset, message->size, host);
 }
@@ -104,6 +106,7 @@ int gcl_handle_buffer_read_rect(struct gcl_worker *worker, const struct gcl_call
 
 	command.payload_offset = message->heap_offset;
 	command.payload_size = size;
+	command.work = gcl_meter_move(size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueReadBufferRect, rect.mem->handle, CL_FALSE,
 			   rect.origin, origin, region, rect.row, rect.slice, row, slice, host);
 }
@@ -129,6 +132,7 @@ int gcl_handle_buffer_write_rect(struct gcl_worker *worker, const struct gcl_cal
 	if (!host)
 		return -EPROTO;
 
+	command.work = gcl_meter_move(size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBufferRect, rect.mem->handle, CL_FALSE,
 			   rect.origin, origin, region, rect.row, rect.slice, row, slice, host);
 }
@@ -149,6 +153,7 @@ int gcl_handle_buffer_copy(struct gcl_worker *worker, const struct gcl_call *cal
 	    !gcl_range_inside(message->dst_offset, message->size, dst->size))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(message->size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBuffer, src->handle, dst->handle,
 			   message->src_offset, message->dst_offset, message->size);
 }
@@ -170,6 +175,7 @@ int gcl_handle_buffer_copy_rect(struct gcl_worker *worker, const struct gcl_call
 	    !rect_get(worker, &command, message->dst, message->dst_origin, region, &dst))
 		return -EPROTO;
 
+	command.work = gcl_meter_move(region[0] * region[1] * region[2]);
 	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferRect, src.mem->handle,
 			   dst.mem->handle, src.origin, dst.origin, region, src.row, src.slice,
 			   dst.row, dst.slice);
@@ -192,6 +198,7 @@ int gcl_handle_buffer_fill(struct gcl_worker *worker, const struct gcl_call *cal
 	    message->offset % length || message->size % length)
 		return -EPROTO;
 
+	command.work = gcl_meter_move(message->size);
 	return GCL_ENQUEUE(worker, &command, clEnqueueFillBuffer, mem->handle,
 			   message->pattern.data, length, message->offset, message->size);
 }

@@ -31,7 +31,13 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "channel.h"
+#include "end.h"
+#include "gate.h"
 #include "messages.h"
+#include "meter.h"
+#include "note.h"
+#include "page.h"
+#include "quota.h"
 
 struct gcl_builder;
 struct gcl_printer;
@@ -108,12 +114,21 @@ void gcl_object_made(struct gcl_worker *worker, struct gcl_entry *entry, void *h
 
 /* Messages that found no room in the ring wait here, in order, so that no thread of the runtime
  * ever blocks. */
+/* What the ring keeps free for the last message, gcl_outbox_end()'s: a guest that does not read
+ * what it is sent finds there why its session was ended. */
+#define GCL_OUTBOX_LAST_ROOM 1024u
+
+/* Of a message that has to be sent in pieces. */
+#define GCL_OUTBOX_PART_MAX (GCL_FRAME_BODY_MAX - GCL_OUTBOX_LAST_ROOM)
+
 struct gcl_outbox {
 	pthread_mutex_t lock;
 	struct gcl_list pending; /* struct outbox_item */
 	_Atomic size_t
-		pending_count; /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
+		pending_count;	 /* at most GCL_PENDING_COMPLETIONS_MAX; then the session ends */
+	_Atomic uint64_t pushed; /* counts frames of these that found room */
 	_Atomic size_t pending_bytes; /* at most GCL_PENDING_BYTES_MAX, as well */
+	bool closed;		      /* nothing is sent any more: the session is being ended */
 };
 
 void gcl_outbox_init(struct gcl_outbox *outbox);
@@ -123,6 +138,11 @@ void gcl_outbox_fini(struct gcl_outbox *outbox);
  * payload. */
 void gcl_send(struct gcl_worker *worker, enum gcl_message number, const ProtobufCMessage *message,
 	      uint64_t payload_offset, uint64_t payload_size);
+
+/** gcl_outbox_end() - the last message: what waits and has not begun is given up, so that the guest
+ * gets this one soon. */
+void gcl_outbox_end(struct gcl_worker *worker, enum gcl_message number,
+		    const ProtobufCMessage *message);
 
 /** gcl_outbox_flush() - push what is pending into the ring, from any thread. Return: true when
  * nothing is left. */
@@ -146,6 +166,7 @@ struct gcl_queue {
 	cl_context context;
 	cl_device_id device;
 	uint64_t id;
+	unsigned page_index; /* of the device; GCL_PAGE_DEVICES_MAX: it isn't accounted for */
 	bool in_order;
 	bool profiling;
 	cl_event last; /* of the last command since QUEUE_SYNC, on in-order queues; or NULL */
@@ -222,6 +243,8 @@ struct gcl_command {
 	uint64_t payload_offset,
 		payload_size; /* heap range that the command fills, told with its EVENT_DONE */
 	bool prints;	      /* a kernel launch: what it printed goes out before its completion */
+	bool kernel;	      /* a kernel launch, whose time is limited */
+	uint64_t work; /* what the device has to do, for gate and meter; 0: next to nothing */
 	cl_int failed; /* set by begin when queue or a wait is a tombstone: skip the call and end
 			  with it */
 };
@@ -244,6 +267,11 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 
 /* ------------------------------------------------------------ memory objects (memory.c, image.c)
  */
+
+/* Detail of a GCL_KIND_CONTEXT entry. */
+struct gcl_context {
+	uint32_t devices; /* as gcl_quota_devices() has it */
+};
 
 /* Detail of a GCL_KIND_MEM entry; a tombstone has one too, so that ranges are checked all the same.
  */
@@ -279,35 +307,87 @@ struct gcl_kernel_arg {
 struct gcl_kernel {
 	cl_kernel handle;
 	cl_context context;
+	struct gcl_program *program; /* a reference: the runtime's program lives as long */
 	cl_uint refused;       /* arguments that are refused: no launch until they are set again */
 	cl_int refused_status; /* of the last such argument */
 	cl_uint arg_count;
 	struct gcl_kernel_arg args[];
 };
 
+/* Whether the runtime is asked after a build how large the program is; see program-memory.c. */
+enum gcl_program_sizes {
+	GCL_PROGRAM_SIZES_AUTO,
+	GCL_PROGRAM_SIZES_ALWAYS,
+	GCL_PROGRAM_SIZES_NEVER,
+};
+extern const char *const gcl_program_sizes_names[];
+
 /** gcl_builder_destroy() - forget builds that have not begun and wait for those that have (which
  * may take long: a process that is about to exit need not call it); NULL is accepted. The builder
  * is made when it is first needed. */
 void gcl_builder_destroy(struct gcl_builder *builder);
+
+/* ------------------------------------------------------------ what may take too long (timing.c) */
+
+#define GCL_BUILD_THREADS_MAX 4u
+
+struct gcl_timing {
+	pthread_mutex_t lock; /* a leaf; protects all but what the thread alone has */
+	pthread_cond_t wake;
+	bool started, stopping;
+	bool idle; /* the thread sleeps until it is woken */
+	pthread_t thread;
+	struct gcl_list incoming; /* launches that the thread has not seen yet */
+	struct gcl_list unused;	  /* some that are over */
+	unsigned unused_count;
+	struct gcl_list launches, over;		 /* the thread's own */
+	unsigned builds;			 /* that run */
+	int64_t build_ns[GCL_BUILD_THREADS_MAX]; /* how long; -1: none */
+	uint64_t build_memory;			 /* before the first of them */
+	bool asked;				 /* the thread's own: the session is to be ended */
+};
+
+void gcl_timing_init(struct gcl_timing *timing);
+
+/** gcl_timing_fini() - end the thread and let go of all events. */
+void gcl_timing_fini(struct gcl_worker *worker);
+
+/** gcl_timing_launch() - session thread: watch how long a kernel runs, if that is limited. */
+void gcl_timing_launch(struct gcl_worker *worker, const struct gcl_queue *queue, cl_event event);
+
+/** gcl_timing_build_begin() - a build begins on this thread. Return: for gcl_timing_build_end(). */
+int gcl_timing_build_begin(struct gcl_worker *worker);
+void gcl_timing_build_end(struct gcl_worker *worker, int build);
 
 /* ------------------------------------------------------------ the worker itself (main.c,
  * session.c) */
 
 struct gcl_worker {
 	struct gcl_channel *channel;
+	struct gcl_page *page; /* shared with the broker, or @own_page */
+	int broker;	       /* the broker's socket; -1 in tests */
 	struct gcl_table tables[GCL_KIND_COUNT];
 	struct gcl_arena arena; /* of the message being handled */
 	struct gcl_outbox outbox;
 	struct gcl_completion_pool completions;
-	struct gcl_list queues, closing; /* struct gcl_queue */
-	struct gcl_builder *builder;	 /* pool for builds (build.c) */
-	struct gcl_printer *printer;	 /* what kernels print (print.c) */
-	Gcl__Welcome *welcome;		 /* snapshot, made before the guest came (snapshot.c) */
-	bool resident;			 /* option: buffers may live in the heap */
-	_Atomic bool may_print;		 /* some program of the session can print */
-	struct gcl_watch *watch;	 /* the thread that looks after all this (watch.c) */
-	uint8_t *parts;			 /* a message of several frames, put together */
+	struct gcl_list queues, closing;     /* struct gcl_queue */
+	struct gcl_builder *builder;	     /* pool for builds (build.c) */
+	struct gcl_printer *printer;	     /* what kernels print (print.c) */
+	Gcl__Welcome *welcome;		     /* snapshot, made before the guest came (snapshot.c) */
+	bool resident;			     /* option: buffers may live in the heap */
+	unsigned program_sizes;		     /* option: enum gcl_program_sizes */
+	struct gcl_program *_Atomic refused; /* too large; see program-memory.c */
+	_Atomic bool may_print;		     /* some program of the session can print */
+	struct gcl_watch *watch;	     /* the thread that looks after all this (watch.c) */
+	uint8_t *parts;			     /* a message of several frames, put together */
 	size_t parts_size, parts_room;
+	cl_device_id accounted[GCL_PAGE_DEVICES_MAX]; /* the page's devices */
+	unsigned accounted_count;
+	struct gcl_quota quota;
+	struct gcl_timing timing;
+	struct gcl_meter meter;
+	struct gcl_gate gate;
+	struct gcl_page own_page; /* until there is a shared one */
 	uint8_t body[GCL_FRAME_MAX];
 };
 
@@ -332,7 +412,7 @@ int gcl_snapshot_make(struct gcl_worker *worker);
 
 /** gcl_snapshot_device() - describe one (sub-)device under @id; allocated by malloc in protobuf-c's
  * layout. Return: NULL without memory. */
-Gcl__Device *gcl_snapshot_device(cl_device_id device, uint64_t id);
+Gcl__Device *gcl_snapshot_device(const struct gcl_worker *worker, cl_device_id device, uint64_t id);
 
 /** gcl_print_start() - make a pipe of the process's standard output, where the runtime writes what
  * kernels print. Before the runtime is loaded. Return: 0 or -errno. */
@@ -355,8 +435,57 @@ int gcl_print_fd(const struct gcl_worker *worker);
  */
 int gcl_watch_start(struct gcl_worker *worker, int guest, int broker);
 
+/** gcl_progress() - session thread: it is at something from now on (@busy), or waits for what may
+ * take any time. The broker ends a session that is at the same thing for long. */
+static inline void gcl_progress(struct gcl_worker *worker, bool busy)
+{
+	uint64_t steps = gcl_page_read(&worker->page->steps);
+
+	if ((steps & 1) != busy)
+		atomic_store_explicit(&worker->page->steps, steps + 1, memory_order_relaxed);
+}
+
+/** gcl_watch_end() - watch thread: the last message is sent; exit when the guest is gone, or soon.
+ */
+void gcl_watch_end(struct gcl_worker *worker);
+
 /** gcl_watch_wake() - something waits in the outbox. */
 void gcl_watch_wake(struct gcl_worker *worker);
+
+/** gcl_worker_page_map() - use the page behind @fd from now on. Return: 0 or -errno. */
+int gcl_worker_page_map(struct gcl_worker *worker, int fd);
+
+/** gcl_worker_page_enter() - the next of the page's devices is this one, of the snapshot. */
+void gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device);
+
+/** gcl_worker_page_index() - which of the page's devices @device is, or a part of;
+ * GCL_PAGE_DEVICES_MAX: none. */
+unsigned gcl_worker_page_index(const struct gcl_worker *worker, cl_device_id device);
+
+/** gcl_trace_now() - ns of CLOCK_MONOTONIC. */
+uint64_t gcl_trace_now(void);
+
+/** gcl_trace_begin() - a note of message @number, of @size bytes, that begins now. */
+void gcl_trace_begin(struct gcl_trace_note *note, unsigned number, uint64_t size);
+
+/** gcl_note_send() - tell the broker, from any thread; never waits. Return: 0 or -errno: the broker
+ * is gone, or has not looked for long. */
+int gcl_note_send(struct gcl_worker *worker, const struct gcl_note *note);
+
+/** gcl_worker_end_want() - a limit was exceeded: have the broker end the session, from any thread.
+ * @value: the limit. Where there is no broker the channel is killed. */
+void gcl_worker_end_want(struct gcl_worker *worker, enum gcl_end_reason reason, uint64_t value);
+
+/** gcl_note_receive() - watch thread: take one note of the broker's. Return: 1, 0 when there is
+ * none now, -EPIPE at the end, -errno. */
+int gcl_note_receive(struct gcl_worker *worker);
+
+/* What a note of the broker's does; runs on the watch thread, and must not block. Return: 0, or
+ * -errno, which ends the process. */
+#define GCL_NOTE_DECLARE(constant, name)                                                           \
+	int gcl_note_##name(struct gcl_worker *worker, const struct gcl_note *note);
+GCL_NOTES_TO_WORKER(GCL_NOTE_DECLARE)
+#undef GCL_NOTE_DECLARE
 
 /* Handlers, one for each message to the worker; each stands in the file of its noun. */
 #define GCL_HANDLER_DECLARE(number, constant, type)                                                \

@@ -17,6 +17,8 @@ ARROWS = {
     # The back end of vhost-user knows of no device, the device of no process.
     "virtio-cl/vhost": {"virtio-cl/base"},
     "virtio-cl/device": {"virtio-cl/vhost", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    # The only part of the guest's that knows TLS.
+    "virtio-cl/tls": {"virtio-cl", "virtio-cl/base"},
     "virtio-cl/tests": {
         "virtio-cl/device",
         "virtio-cl/vhost",
@@ -28,21 +30,33 @@ ARROWS = {
     "guest-lib": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What broker and worker say to each other.
     "host-daemon": set(),
+    # What is taken from a worker, in which nothing of OpenCL is known.
+    "host-daemon/jail": {"virtio-cl/base"},
+    "host-daemon/jail/tests": {"host-daemon/jail", "virtio-cl/base"},
     # The broker never loads an OpenCL driver and never parses what a guest sent.
     "host-daemon/broker": {
         "host-daemon",
+        "host-daemon/jail",
         "virtio-cl/device",
         "virtio-cl/vhost",
         "virtio-cl",
         "virtio-cl/base",
         "virtio-cl/uapi",
     },
-    "host-daemon/worker": {"host-daemon", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "host-daemon/worker": {"host-daemon", "host-daemon/jail", "virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What ties guestcl to libvirt is a program of its own.
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
-    "host-daemon/tool": {"virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
-    "host-daemon/tool/tests": {"host-daemon/tool", "virtio-cl"},
+    # The broker's table of settings names the options of "guestcl set".
+    "host-daemon/tool": {"host-daemon/broker", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    "host-daemon/tool/tests": {"host-daemon/tool", "virtio-cl", "virtio-cl/base"},
+    # Certificates: a program of its own.
+    "host-daemon/pki": {"virtio-cl/base"},
+    # The end of TLS: a program of its own, which knows guestcld by what they say to each other.
+    "host-daemon/tls": {"host-daemon", "host-daemon/jail", "virtio-cl/tls", "virtio-cl/base"},
+    # It knows guestcld by its control socket alone.
+    "host-daemon/web": {"host-daemon/tool", "host-daemon/jail", "virtio-cl/base"},
+    "host-daemon/web/tests": {"host-daemon/web", "host-daemon/tool", "virtio-cl/base"},
     "host-daemon/tests": {
         "host-daemon",
         "host-daemon/broker",
@@ -64,6 +78,7 @@ ARROWS = {
     "tests/behaviour": {"CL"},
     "tests/programs": {"CL"},
     "tests/faults": {"CL"},
+    "tests/net": {"CL"},
     # A runtime under the worker that does nothing, for fuzzing.
     "tests/stub-runtime": {"virtio-cl/base", "CL"},
     "tests/bench": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
@@ -77,6 +92,7 @@ ARROWS = {
         "host-daemon/worker",
         "guest-lib",
         "virtio-cl/device",
+        "virtio-cl/tls",
         "virtio-cl/vhost",
         "virtio-cl/uapi",
         "virtio-cl",

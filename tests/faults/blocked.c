@@ -11,6 +11,7 @@
  * After the call has returned, other calls are made, and the program ends in the ordinary way.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,9 @@
 
 /* Enough commands to fill any ring. */
 #define MANY 2000000u
+
+/* Whose completions are more than any ring and socket hold. */
+#define DEAF_EVENTS 30000u
 
 /* Enough functions to keep a compiler busy for seconds. */
 #define LONG_FUNCTIONS 5000u
@@ -263,6 +267,38 @@ static cl_int call_poll(struct fixture *f)
 	return err ? err : status;
 }
 
+/* A sampler is made without an answer: what waits is the next thing that has one. */
+static cl_int call_sampler(struct fixture *f)
+{
+	cl_int err;
+	cl_sampler sampler =
+		clCreateSampler(f->context, CL_FALSE, CL_ADDRESS_CLAMP, CL_FILTER_NEAREST, &err);
+
+	if (sampler)
+		err = clFinish(f->queue);
+	if (sampler)
+		clReleaseSampler(sampler);
+	return err;
+}
+
+/* Has more completions come than any ring holds, and stops before it reads one. */
+static cl_int call_deaf(struct fixture *f)
+{
+	cl_event event;
+
+	for (unsigned i = 0; i < DEAF_EVENTS; i++) {
+		must("clEnqueueMarkerWithWaitList",
+		     clEnqueueMarkerWithWaitList(f->queue, 0, NULL, &event));
+		clReleaseEvent(event);
+	}
+	must("clFlush", clFlush(f->queue));
+	must("clSetUserEventStatus", clSetUserEventStatus(f->gate, CL_COMPLETE));
+	/* Over a stream a thread of its own sends this. */
+	nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+	raise(SIGSTOP);
+	return clFinish(f->queue);
+}
+
 static const struct {
 	const char *name;
 	cl_int (*call)(struct fixture *fixture);
@@ -292,6 +328,8 @@ static const struct {
 	{"many", call_many, NULL},
 	{"callback", call_callback, NULL},
 	{"poll", call_poll, NULL},
+	{"sampler", call_sampler, NULL},
+	{"deaf", call_deaf, NULL},
 };
 
 static void gate_close(struct fixture *f, const char *gate)

@@ -7,10 +7,13 @@ was built with a sanitizer, whose programs can't live with little memory.
 """
 
 import contextlib
+import grp
 import os
 import pathlib
+import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +25,9 @@ from host import Guest, Host, alive, wait_until
 
 # How long a call may take to fail once its host is gone, and a session to be cleared away.
 PROMPT = 1.0
+
+# How long a process may take to go that has namespaces of its own, which the kernel takes down with it.
+GOING = 3.0
 
 # How long a call must have been blocked before its host is killed.
 SETTLE = 0.1
@@ -77,7 +83,7 @@ class Fault(unittest.TestCase):
     def assert_gone(self, pid, since):
         gone = wait_until(lambda: not alive(pid)) is not None
         took = time.monotonic() - since
-        self.assertTrue(gone and took < PROMPT, f"worker {pid} was still there after {took:.1f} s")
+        self.assertTrue(gone and took < GOING, f"worker {pid} was still there after {took:.1f} s")
 
     def assert_served(self, running):
         """The daemon still does what it is for."""
@@ -381,6 +387,184 @@ class Shortage(Fault):
                 stack.push(running)
                 running.expect("No space left on device; make room or set cache-dir")
                 self.assert_refused(running, "No space left on device")
+
+
+class Hoard(Guest):
+    """A guest that takes device memory, and what it holds, in KiB."""
+
+    def __init__(self, running, **options):
+        super().__init__(running, "hoard", **options)
+        self.expect("prepared")
+        self.held = []
+
+    def sizes(self):
+        self.say("sizes")
+        return [int(size) for size in self.expect("sizes").text.split()[1:]]
+
+    def do(self, what):
+        self.say(what)
+        return int(self.expect("worked").text.split()[1])
+
+    def take(self, kib):
+        code = self.do(f"take {kib}")
+        if code == 0:
+            self.held.append(kib)
+        return code
+
+    def free(self, index):
+        self.held[index] = self.held[-1]
+        self.held.pop()
+        return self.do(f"free {index}")
+
+
+class Quota(Fault):
+    """All sessions of a user hold no more than the limit, together, and as much as it is."""
+
+    LIMIT = 50 << 10  # KiB
+    REFUSED = -4  # CL_MEM_OBJECT_ALLOCATION_FAILURE
+
+    def host(self):
+        return Host(f"user-memory={self.LIMIT}KiB")
+
+    def test_sizes(self):
+        with self.host() as running, Hoard(running) as guest:
+            self.assertEqual(guest.sizes()[0], self.LIMIT << 10)
+            self.assertLessEqual(guest.sizes()[1], self.LIMIT << 10)
+        with Host() as running, Hoard(running) as guest:
+            self.assertGreater(guest.sizes()[0], self.LIMIT << 10)
+
+    def test_shared(self):
+        mib = 1 << 10
+        with self.host() as running, Hoard(running) as one, Hoard(running) as other:
+            for _ in range(4):
+                self.assertEqual(one.take(10 * mib), 0)
+            self.assertEqual(other.take(11 * mib), self.REFUSED)
+            # To the last byte: what the first has in hand and does not use is given back.
+            self.assertEqual(other.take(10 * mib), 0)
+            self.assertEqual(other.take(4), self.REFUSED)
+            self.assertEqual(one.take(4), self.REFUSED)
+            self.assertEqual(one.free(0), 0)
+            self.assertEqual(other.take(10 * mib), 0)
+            os.kill(running.worker_of(one), signal.SIGKILL)
+            running.expect(r"was ended by signal 9")
+            self.assertEqual(other.take(30 * mib), 0)
+            self.assertEqual(other.take(4), self.REFUSED)
+
+    def test_random(self):
+        """Refused exactly when it does not fit; the end of each session gives all of it back."""
+        seed = int(os.environ.get("GUESTCL_SEED", os.getpid()))
+        print(f"seed {seed} (GUESTCL_SEED repeats it)")
+        chance = random.Random(seed)
+        with self.host() as running, contextlib.ExitStack() as stack:
+            guests = [stack.enter_context(Hoard(running)) for _ in range(3)]
+            for step in range(400):
+                place = chance.randrange(len(guests))
+                guest = guests[place]
+                if chance.random() < 0.02:
+                    self.end_one(running, guest, chance)
+                    guests[place] = stack.enter_context(Hoard(running))
+                elif guest.held and chance.random() < 0.4:
+                    self.assertEqual(guest.free(chance.randrange(len(guest.held))), 0)
+                else:
+                    kib = 4 * chance.choice([1, 16, chance.randrange(1, 4000)])
+                    fits = sum(sum(one.held) for one in guests) + kib <= self.LIMIT
+                    self.assertEqual(self.take(guest, kib, fits), fits, f"step {step}")
+            for guest in guests:
+                self.end_one(running, guest, chance)
+            last = stack.enter_context(Hoard(running))
+            self.assertEqual(last.take(self.LIMIT), 0, "something was not given back")
+
+    def take(self, guest, kib, fits):
+        """A runtime's thread may let go of what was released a moment after it is known as done."""
+        codes = []
+
+        def taken():
+            codes.append(guest.take(kib))
+            self.assertIn(codes[-1], (0, self.REFUSED))
+            return codes[-1] == 0
+
+        return wait_until(taken, PROMPT) is not None if fits else taken()
+
+    def end_one(self, running, guest, chance):
+        """By its program's end, or its worker's."""
+        worker = running.worker_of(guest)
+        if chance.random() < 0.5:
+            os.kill(worker, signal.SIGKILL)
+        else:
+            self.assertEqual(guest.end(), 0)
+        # Reaped, not only dead: then its memory is given back.
+        self.assertIsNotNone(wait_until(lambda: not pathlib.Path(f"/proc/{worker}").exists()))
+        guest.held.clear()
+
+
+class Identity(Fault):
+    """Groups of processes that are VMs, by the socket that they come by: each has its own quota."""
+
+    MIB = 1 << 10  # KiB
+    CONFIG = """
+        vm-dir = "vm"
+        vm-socket-group = ""
+        user-memory = 10MiB
+        vm "red" { local-socket = "@folder@/red" memory = 30MiB }
+        vm "blue" { local-socket = "@folder@/blue" memory = 20MiB }
+        """
+
+    def test_quotas(self):
+        with Host(config=self.CONFIG) as running, contextlib.ExitStack() as stack:
+
+            def join(vm):
+                path = running.folder / vm if vm else None
+                return stack.enter_context(Hoard(running, socket=path))
+
+            red, second, blue, user = join("red"), join("red"), join("blue"), join(None)
+            for guest, size in ((red, 30), (second, 30), (blue, 20), (user, 10)):
+                self.assertEqual(guest.sizes()[0], (size * self.MIB) << 10)
+            self.assertEqual(red.take(20 * self.MIB), 0)
+            self.assertEqual(second.take(10 * self.MIB), 0)
+            self.assertEqual(second.take(4), Quota.REFUSED)
+            self.assertEqual(blue.take(20 * self.MIB), 0)
+            self.assertEqual(blue.take(4), Quota.REFUSED)
+            self.assertEqual(user.take(10 * self.MIB), 0)
+            # What one gives back is its own VM's to take.
+            self.assertEqual(red.free(0), 0)
+            self.assertEqual(blue.take(4), Quota.REFUSED)
+            self.assertEqual(user.take(4), Quota.REFUSED)
+            self.assertEqual(second.take(20 * self.MIB), 0)
+            for guest in (red, second, blue, user):
+                self.assertEqual(guest.end(), 0)
+            caches = {path.name for path in pathlib.Path(running.cache).iterdir()}
+            self.assertEqual(caches, {"vm-red", "vm-blue", f"uid-{os.geteuid()}"})
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root, to be users of different groups")
+    def test_who_may(self):
+        """A process is the VM whose socket its user may connect to, and can't be another."""
+        others = (grp.getgrnam("games").gr_gid, grp.getgrnam("news").gr_gid)
+        config = self.CONFIG.replace("30MiB", "30MiB local-socket-group = games")
+        config = config.replace("20MiB", "20MiB local-socket-group = news")
+        with Host("vm-socket-mode=0660", config=config) as running:
+            running.folder.chmod(0o755)
+            for vm, group in zip(("red", "blue"), others):
+                for name in ("red", "blue"):
+                    self.assertEqual(may_connect(running.folder / name, group), name == vm)
+
+
+def may_connect(path, group):
+    """Whether a process of nobody's, in that group, gets in."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        pid = os.fork()
+        if pid == 0:
+            status = 2
+            try:
+                os.setgroups([])
+                os.setgid(group)
+                os.setuid(65534)
+                probe.connect(str(path))
+                status = 0
+            except PermissionError:
+                status = 1
+            finally:
+                os._exit(status)
+        return {0: True, 1: False}[os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])]
 
 
 def memory(pid, field):

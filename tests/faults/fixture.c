@@ -73,6 +73,15 @@ static void image_init(struct fixture *fixture)
 	must("clCreateImage", err);
 }
 
+/* Why it can't be built, on stderr. */
+static void log_tell(cl_program program, cl_device_id device)
+{
+	char text[4096] = "";
+
+	clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_LOG, sizeof text - 1, text, NULL);
+	fprintf(stderr, "%s\n", text);
+}
+
 static void program_init(struct fixture *fixture)
 {
 	const char *source = fixture_source;
@@ -81,7 +90,10 @@ static void program_init(struct fixture *fixture)
 
 	fixture->program = clCreateProgramWithSource(fixture->context, 1, &source, NULL, &err);
 	must("clCreateProgramWithSource", err);
-	must("clBuildProgram", clBuildProgram(fixture->program, 0, NULL, NULL, NULL, NULL));
+	err = clBuildProgram(fixture->program, 0, NULL, NULL, NULL, NULL);
+	if (err)
+		log_tell(fixture->program, fixture->device);
+	must("clBuildProgram", err);
 	fixture->kernel = clCreateKernel(fixture->program, "spin", &err);
 	must("clCreateKernel", err);
 	must("clSetKernelArg",

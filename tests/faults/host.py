@@ -64,7 +64,7 @@ def descriptors(pid):
 class Host:
     """The daemon, its log, and its directories: cache, temp, and the one with the socket."""
 
-    def __init__(self, *settings, cache=None, before=None, vendors=None):
+    def __init__(self, *settings, cache=None, before=None, vendors=None, config="", program=None, environment=None, wrapper=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guestcl-faults-"))
         self.temp = self.folder / "temp"
         self.temp.mkdir()
@@ -72,17 +72,23 @@ class Host:
         self.socket = self.folder / "sock"
         self.log = self.folder / "log"
         self.settings = settings
+        self.config = self.folder / "guestcld.conf"
+        self.config.write_text(config.replace("@folder@", str(self.folder)))
+        self.program = program or paths()["guestcld"]
         self.vendors = vendors or os.environ.get("GUESTCL_HOST_VENDORS", "/etc/OpenCL/vendors")
         self.before = before
+        self.wrapper = wrapper  # a command that becomes the daemon
+        self.environment = environment or {}
         self.process = None
 
     def start(self):
         environment = {
             **os.environ,
+            **self.environment,
             "OCL_ICD_VENDORS": self.vendors,
             "TMPDIR": str(self.temp),
         }
-        command = [paths()["guestcld"], "--config", "/dev/null", "--socket", self.socket]
+        command = [*self.wrapper, self.program, "--config", self.config, "--socket", self.socket]
         command += ["--worker", paths()["worker"]]
         # Debug lines tell when a worker is prepared.
         settings = ["socket-group=", "log-level=debug", f"cache-dir={self.cache}", *self.settings]
@@ -160,9 +166,10 @@ class Host:
             yield f"{path.relative_to(self.folder)} in the temporary directory"
         if self.process.poll() is not None:
             return
-        for name in descriptors(self.process.pid):
-            if "memfd:" in name:
-                yield f"guestcld has {name} open"
+        # It has the page of each worker.
+        shared = [name for name in descriptors(self.process.pid) if "memfd:" in name]
+        if len(shared) > len(self.workers()):
+            yield f"guestcld has {shared} open"
         # A daemon that was killed leaves these to the next one.
         for path in pathlib.Path(self.cache).rglob("tempfile_*"):
             yield f"{path} in the cache"
@@ -171,7 +178,8 @@ class Host:
 class Guest:
     """A guest program, with its lines as they come, each with its time."""
 
-    def __init__(self, host, *command, environment=None):
+    def __init__(self, host, *command, environment=None, socket=None):
+        socket = socket or host.socket
         self.lines = queue.Queue()
         self.seen = []
         self.process = subprocess.Popen(
@@ -179,8 +187,8 @@ class Guest:
             env={
                 **os.environ,
                 "OCL_ICD_VENDORS": paths()["vendors"],
-                "GUESTCL_SOCKET": str(host.socket),
-                **({"GUESTCL_CHANNEL": f"stream:{host.socket}"} if STREAM else {}),
+                "GUESTCL_SOCKET": str(socket),
+                **({"GUESTCL_CHANNEL": f"stream:{socket}"} if STREAM else {}),
                 **(environment or {}),
             },
             stdin=subprocess.PIPE,
@@ -234,6 +242,9 @@ class Guest:
         """For the programs that do their work once for each line."""
         self.say()
         return int(self.expect("worked").text.split()[1])
+
+    def kill(self):
+        self.process.kill()
 
     def end(self, seconds=PATIENCE):
         """Waits for its end. Returns its exit status, or None when it had to be killed."""

@@ -148,6 +148,18 @@ cl_mem clCreateImage(cl_context context, cl_mem_flags flags, const cl_image_form
 	return image;
 }
 
+cl_int clGetMemObjectInfo(cl_mem mem, cl_mem_info name, size_t size, void *value, size_t *size_ret)
+{
+	if (!stub_get(mem, STUB_MEM))
+		return CL_INVALID_MEM_OBJECT;
+	if (name != CL_MEM_SIZE || size < sizeof mem->size)
+		return CL_INVALID_VALUE;
+	memcpy(value, &mem->size, sizeof mem->size);
+	if (size_ret)
+		*size_ret = sizeof mem->size;
+	return CL_SUCCESS;
+}
+
 cl_int clSetMemObjectDestructorCallback(cl_mem mem, void(CL_CALLBACK *notify)(cl_mem, void *),
 					void *data)
 {

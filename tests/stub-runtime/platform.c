@@ -57,6 +57,8 @@ cl_int clGetDeviceInfo(cl_device_id device, cl_device_info name, size_t size, vo
 		return stub_answer(text, sizeof text, size, value, size_ret);
 	case CL_DEVICE_BUILT_IN_KERNELS:
 		return stub_answer("", 1, size, value, size_ret);
+	case CL_DEVICE_PARENT_DEVICE:
+		return stub_answer(&device->parent, sizeof device->parent, size, value, size_ret);
 	case CL_DEVICE_PARTITION_TYPE:
 		return stub_answer(NULL, 0, size, value, size_ret);
 	case CL_DEVICE_HALF_FP_CONFIG:

@@ -5,21 +5,17 @@ import argparse
 import contextlib
 import os
 import pathlib
-import queue
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
 
-import agent
 import host
 import machine
 import served
-
-PATIENCE = 60
+from program import PATIENCE, Program
 
 
 def arguments():
@@ -115,50 +111,6 @@ class VmCase(unittest.TestCase):
 def outside(build):
     """The build folder, where it is not in the project's."""
     return [] if build.is_relative_to(machine.TOP) else [build]
-
-
-class Program:
-    """A program of tests/faults in a guest: it does its work once for each line it is sent."""
-
-    def __init__(self, vm, path, *words, **options):
-        self.lines = queue.Queue()
-        self.rest = b""
-        self.command = vm.popen([path, *words], out=self.take, **options)
-
-    def take(self, data):
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            self.lines.put(line.decode(errors="replace"))
-
-    def expect(self, start, seconds=PATIENCE):
-        try:
-            line = self.lines.get(timeout=seconds)
-        except queue.Empty:
-            line = f"nothing within {seconds} s"
-        if not line.startswith(start):
-            raise AssertionError(f'got "{line}" instead of "{start}"; stderr: {self.errors}')
-        return line
-
-    @property
-    def errors(self):
-        return self.command.err.decode(errors="replace")
-
-    def say(self, text=""):
-        self.command.write(text.encode() + b"\n")
-
-    def ask(self, seconds=PATIENCE):
-        """One piece of work: 0, or the error that it ended with."""
-        self.say()
-        return int(self.expect("worked", seconds).split()[1])
-
-    def end(self, seconds=PATIENCE):
-        with contextlib.suppress(agent.AgentError):
-            self.command.close_stdin()
-        return self.command.wait(seconds)
-
-    def kill(self):
-        self.command.signal(signal.SIGKILL)
-        return self.command.wait(PATIENCE)
 
 
 def in_vm(vm, folder, command, timeout=300, env=None):

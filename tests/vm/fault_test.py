@@ -70,6 +70,29 @@ class Fault(case.VmCase):
         self.assertEqual(program.kill(), -signal.SIGKILL)
         self.check_after()
 
+    def check_told(self, program, reason):
+        """It hears why its session is over, in one line, and its calls fail."""
+        self.assertEqual(int(program.expect("returned").split()[2]), -2)
+        self.assertEqual(program.end(), 0)
+        said = [line for line in program.errors.splitlines() if "guestcl" in line]
+        self.assertEqual(len(said), 1, program.errors)
+        self.assertIn(reason, said[0])
+        self.check_after()
+
+    def test_ended(self):
+        """By the operator, whatever it waits for."""
+        program = self.start(self.one, "blocked", "finish", "kernel")
+        self.assertEqual(self.host.control(do="end", vm="one")["ended"], 1)
+        self.check_told(program, "the operator of the host has ended it")
+
+    def test_kernel_time(self):
+        """By the VM's own limit."""
+        limit = {"kernel-time": "500ms"}
+        self.assertTrue(self.host.control(do="set", vm="one", values=limit)["ok"])
+        program = self.start(self.one, "blocked", "finish", "kernel")
+        self.check_told(program, "kernel-time, 500 ms")
+        self.host.control(do="set", vm="one", values={"kernel-time": "default"})
+
     def test_own_sessions_alone(self):
         """Each VM has its own: in the daemon's log, and in what its driver knows."""
         program = self.start(self.one)

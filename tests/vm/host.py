@@ -6,9 +6,12 @@ import argparse
 import contextlib
 import importlib.machinery
 import importlib.util
+import json
 import os
 import pathlib
 import re
+import signal
+import socket
 import sys
 
 import machine
@@ -92,6 +95,17 @@ class Host:
         self.daemon.process.kill()
         self.daemon.process.wait()
 
+    def take_over(self):
+        """The same program again, in its own place."""
+        self.daemon.process.send_signal(signal.SIGUSR2)
+
+    def control(self, **request):
+        """One request of an operator's. Returns the answer."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.daemon.directory / "control.sock"))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(connection.makefile("rb").readline())
+
     def restart(self):
         """After kill(): the log goes on in the same file."""
         self.daemon.start()
@@ -105,8 +119,9 @@ class Host:
         return sorted(found)
 
     def memories(self):
-        """Those of VMs that it has."""
-        return [name for name in self.descriptors() if name.startswith("/memfd:")]
+        """Those of VMs that it has; the pages of workers are no such."""
+        names = self.descriptors()
+        return [n for n in names if n.startswith("/memfd:") and "guestcl-page" not in n]
 
     def workers_left(self):
         """Workers of dead daemons, which have become our own children."""
@@ -126,7 +141,8 @@ class Host:
         text = self.log_text()
         prepared = {int(pid) for pid in re.findall(r"worker (\d+) for .* prepared", text)}
         served = {pid for _, _, pid in self.served()}
-        return all(pid in prepared for pid in self.workers() if pid not in served)
+        spares = [pid for pid in self.workers() if pid not in served]
+        return bool(spares) and all(pid in prepared for pid in spares)
 
     def workers(self):
         """Pids of the daemon's children."""

@@ -70,6 +70,26 @@ class Life(case.VmCase):
             self.assertEqual(int(program.expect("worked").split()[1]), 0)
         self.assertEqual(program.end(), 0)
 
+    def test_takeover(self):
+        """Sessions go on with a daemon that has taken over, also one of a VM that is paused; what
+        begins and ends later does so there."""
+        before = self.idle()
+        programs = [self.start() for _ in range(2)]
+        for count in range(1, 4):
+            if count == 2:
+                self.one.qmp("stop")
+            self.host.take_over()
+            self.expect_log(rf"(?s)(took over; sessions: 2.*){{{count}}}")
+            if count == 2:
+                self.one.qmp("cont")
+            for program in programs:
+                self.assertEqual(program.ask(), 0)
+            self.assert_served()
+        for program in programs:
+            self.assertEqual(program.end(), 0)
+        self.assertEqual(len(self.idle()), len(before))
+        self.assertEqual(self.driver_sessions(self.one), [])
+
     def test_suspend(self):
         """So does that of a guest that was suspended to memory."""
         program = self.start()

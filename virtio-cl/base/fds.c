@@ -82,3 +82,14 @@ int gcl_fds_send(int socket, const void *data, size_t size, int flags, const int
 		return -errno;
 	return (size_t)n == size ? 0 : -EIO;
 }
+
+int gcl_record_receive(int socket, void *data, size_t size)
+{
+	ssize_t n = recv(socket, data, size, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -EPIPE;
+	return (size_t)n == size ? 1 : -EPROTO;
+}

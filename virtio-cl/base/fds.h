@@ -1,5 +1,5 @@
 /*
- * Messages with descriptors over a Unix socket (SCM_RIGHTS).
+ * Messages over a Unix socket: with descriptors (SCM_RIGHTS), and of one size.
  */
 #ifndef GCL_FDS_H
 #define GCL_FDS_H
@@ -30,5 +30,13 @@ ssize_t gcl_fds_receive(int socket, void *data, size_t size, int flags, int *fds
  */
 int gcl_fds_send(int socket, const void *data, size_t size, int flags, const int *fds,
 		 unsigned count);
+
+/**
+ * gcl_record_receive() - take the next message of a socket that keeps their bounds, which has to be
+ * of @size bytes; never waits.
+ *
+ * Return: 1, 0 when there is none now, -EPIPE at the end, -EPROTO for one of another size, -errno.
+ */
+int gcl_record_receive(int socket, void *data, size_t size);
 
 #endif

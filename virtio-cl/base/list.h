@@ -32,6 +32,16 @@ static inline bool gcl_list_empty(const struct gcl_list *head)
 	return head->next == head;
 }
 
+/** gcl_list_count() - one by one: for lists that are seldom counted. */
+static inline size_t gcl_list_count(const struct gcl_list *head)
+{
+	size_t count = 0;
+
+	for (const struct gcl_list *it = head->next; it != head; it = it->next)
+		count++;
+	return count;
+}
+
 /** gcl_list_append() - put @item at the end of the list that @head heads. */
 static inline void gcl_list_append(struct gcl_list *head, struct gcl_list *item)
 {

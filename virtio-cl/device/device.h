@@ -29,6 +29,7 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "base/state.h"
 #include "local.h"
 #include "ranges.h"
 #include "uapi/virtio_cl.h"
@@ -169,6 +170,23 @@ int gcl_device_paused(struct gcl_device_session *session);
 /** gcl_device_pause_expired() - some worker doesn't pause: it is killed, and the VMM told to go on.
  * Return: 0, or -errno: disconnect. */
 int gcl_device_pause_expired(struct gcl_device *device);
+
+/* When the program is replaced by another one (state.c). */
+
+/** gcl_device_quiet() - whether nothing is half done: no request, no answer, no session that
+ * begins or ends. Only then it can be saved. */
+bool gcl_device_quiet(const struct gcl_device *device);
+
+/** gcl_device_save() - a device with a VMM, with its sessions; descriptors are lent. */
+void gcl_device_save(const struct gcl_device *device, struct gcl_state *state);
+
+/** gcl_device_restore() - into one that was just initialized; @socket: the VMM's, lent. The
+ * sessions are made by ops.create, and nothing is told to anybody. Return: false if it can't be:
+ * gcl_device_disconnected(). */
+bool gcl_device_restore(struct gcl_device *device, int socket, struct gcl_state *state);
+
+/** gcl_device_restart() - the sessions have their workers: serve the queues again. */
+void gcl_device_restart(struct gcl_device *device);
 
 /* A warning about what a guest does, limited in rate for each VM. */
 #define gcl_device_log_peer(device, format, ...)                                                   \

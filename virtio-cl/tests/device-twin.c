@@ -249,9 +249,5 @@ void twin_worker_dies(struct twin *twin, uint32_t id)
 
 unsigned twin_count(struct twin *twin)
 {
-	unsigned count = 0;
-
-	gcl_list_for_each (it, &twin->device.sessions)
-		count++;
-	return count;
+	return (unsigned)gcl_list_count(&twin->device.sessions);
 }

@@ -11,7 +11,8 @@ import unittest
 
 GUESTCL, BUILD = sys.argv[1:3]
 TOP = pathlib.Path(__file__).resolve().parents[3]
-COMMANDS = ("doctor", "attach", "detach", "list")
+COMMANDS = ("doctor", "status", "top", "set", "pause", "resume", "end", "restart", "trace", "attach", "detach", "list", "pki")
+OTHERS = ("attach", "detach", "list")
 USAGE, UNAVAILABLE = 64, 69
 
 
@@ -53,10 +54,11 @@ class Commands(unittest.TestCase):
             done = guestcl("attach", "vm", GUESTCL_LIBEXEC=folder)
             self.assertEqual(done.returncode, UNAVAILABLE)
             self.assertIn("libvirt-dev", done.stderr)
+            self.assertIn("libgnutls28-dev", guestcl("pki", GUESTCL_LIBEXEC=folder).stderr)
             program = pathlib.Path(folder) / "guestcl-libvirt"
             program.write_text('#!/bin/sh\necho "$@"\nexit 7\n')
             program.chmod(0o755)
-            for command in COMMANDS[1:]:
+            for command in OTHERS:
                 done = guestcl(command, "--dry-run", "a b", GUESTCL_LIBEXEC=folder)
                 self.assertEqual(done.stdout, f"{command} --dry-run a b\n")
                 self.assertEqual(done.returncode, 7)

@@ -130,7 +130,7 @@ static void order_is_kept(void **state)
 static void long_message_in_pieces(void **state)
 {
 	struct narrow *narrow = *state;
-	size_t size = 2 * GCL_FRAME_BODY_MAX + 100;
+	size_t size = 2 * GCL_OUTBOX_PART_MAX + 100;
 	_cleanup_free_ char *text = malloc(size);
 	ProtobufCMessage *message;
 
@@ -141,7 +141,7 @@ static void long_message_in_pieces(void **state)
 	print(narrow, text, size);
 	print(narrow, "z", 1);
 	assert_int_equal(narrow->whole, 0);
-	assert_int_equal(narrow->text_size, GCL_FRAME_BODY_MAX);
+	assert_int_equal(narrow->text_size, GCL_OUTBOX_PART_MAX);
 	narrow->room = 2;
 	assert_false(gcl_outbox_flush(&narrow->worker));
 	assert_int_equal(narrow->whole, 1);
@@ -154,6 +154,29 @@ static void long_message_in_pieces(void **state)
 	narrow->room = 1;
 	assert_true(gcl_outbox_flush(&narrow->worker));
 	assert_int_equal(narrow->whole, 2);
+}
+
+/* Room is kept for the last message, in front of all that has not begun; then nothing is sent. */
+static void last_message(void **state)
+{
+	struct narrow *narrow = *state;
+	Gcl__SessionEnded ended = GCL__SESSION_ENDED__INIT;
+
+	ended.text = (char *)"why";
+	narrow->room = 2;
+	for (int i = 0; i < 4; i++)
+		print(narrow, "a", 1);
+	assert_int_equal(narrow->reserved, 3 + GCL_OUTBOX_LAST_ROOM);
+	assert_int_equal(narrow->worker.outbox.pending_count, 2);
+	narrow->room = 1;
+	gcl_outbox_end(&narrow->worker, GCL_SESSION_ENDED, &ended.base);
+	assert_int_equal(narrow->whole, 3);
+	assert_int_equal(narrow->reserved, 5);
+	assert_int_equal(narrow->worker.outbox.pending_count, 0);
+	narrow->room = 1;
+	print(narrow, "b", 1);
+	assert_int_equal(narrow->whole, 3);
+	assert_int_equal(narrow->worker.outbox.pending_count, 0);
 }
 
 static void too_many_end_the_session(void **state)
@@ -188,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(straight_when_there_is_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(order_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(long_message_in_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(last_message, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_end_the_session, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_much_ends_the_session, setup, teardown),
 	};

@@ -317,6 +317,81 @@ static void from_binary(void **state)
 	assert_int_equal(guest_send(guest, GCL_PROGRAM_CREATE_BINARY, &message), -EPROTO);
 }
 
+static uint64_t held(const struct guest *guest)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < GCL_PAGE_DEVICES_MAX; i++)
+		sum += gcl_page_read(&guest->worker.page->held[i]);
+	return sum;
+}
+
+/* Nobody is there to ask for more: beyond a limit everything is refused. */
+static void limit_set(struct guest *guest, uint64_t limit)
+{
+	guest->worker.quota.limit = limit;
+}
+
+/* What is built is counted, until the program and its kernels have gone. */
+static void counted(void **state)
+{
+	struct guest *guest = *state;
+	uint64_t program = guest_program(guest, "__kernel void k() { }"), kernel;
+	uint64_t before = held(guest), with;
+
+	guest->worker.program_sizes = GCL_PROGRAM_SIZES_ALWAYS;
+	assert_int_equal(guest_build(guest, program, "")->status, CL_SUCCESS);
+	with = held(guest);
+	assert_true(with > before);
+	kernel = guest_kernel(guest, program, "k");
+	guest_release(guest, program);
+	assert_int_equal(held(guest), with);
+	guest_release(guest, kernel);
+	assert_int_equal(held(guest), before);
+	guest->worker.program_sizes = GCL_PROGRAM_SIZES_AUTO;
+}
+
+/* Too large a one is as good as not built, and can be built when there is room. */
+static void too_large(void **state)
+{
+	struct guest *guest = *state;
+	uint64_t program = guest_program(guest, "__kernel void k() { }"), kernel;
+	Gcl__ProgramLink link = GCL__PROGRAM_LINK__INIT;
+	uint64_t before = held(guest);
+	const Gcl__BuildAnswer *answer;
+
+	guest->worker.program_sizes = GCL_PROGRAM_SIZES_ALWAYS;
+	limit_set(guest, 1);
+	for (int i = 0; i < 2; i++) {
+		answer = guest_build(guest, program, "");
+		assert_int_equal(answer->status, CL_OUT_OF_RESOURCES);
+		assert_int_equal(answer->n_kernels, 0);
+		assert_int_equal(answer->devices[0]->build_status, CL_BUILD_NONE);
+		assert_int_equal(held(guest), before);
+	}
+	kernel = guest_kernel(guest, program, "k");
+	assert_int_equal(guest_failed(guest, kernel), CL_INVALID_PROGRAM_EXECUTABLE);
+	guest_release(guest, kernel);
+	limit_set(guest, 0);
+	assert_int_equal(compile(guest, program, NULL, NULL)->status, CL_SUCCESS);
+
+	limit_set(guest, 1);
+	link.id = guest_id(guest, GCL_KIND_PROGRAM);
+	link.context = guest->context;
+	link.inputs = &program;
+	link.n_inputs = 1;
+	assert_int_equal(guest_send(guest, GCL_PROGRAM_LINK, &link), 0);
+	answer = guest_answer(guest, GCL_ANSWER_BUILD);
+	assert_int_equal(answer->status, CL_OUT_OF_RESOURCES);
+	assert_false(answer->exists);
+	guest_release(guest, link.id);
+	limit_set(guest, 0);
+	assert_int_equal(guest_build(guest, program, "")->n_kernels, 1);
+	guest_release(guest, program);
+	assert_int_equal(held(guest), before);
+	guest->worker.program_sizes = GCL_PROGRAM_SIZES_AUTO;
+}
+
 static void bad_binary(void **state)
 {
 	struct guest *guest = *state;
@@ -385,7 +460,8 @@ int main(void)
 		cmocka_unit_test(failures),    cmocka_unit_test(released_while_building),
 		cmocka_unit_test(built_again), cmocka_unit_test(compile_and_link),
 		cmocka_unit_test(hostile),     cmocka_unit_test(from_binary),
-		cmocka_unit_test(bad_binary),  cmocka_unit_test(built_in),
+		cmocka_unit_test(bad_binary),  cmocka_unit_test(counted),
+		cmocka_unit_test(too_large),   cmocka_unit_test(built_in),
 		cmocka_unit_test(printing),    cmocka_unit_test(at_once),
 		cmocka_unit_test(left_behind),
 	};

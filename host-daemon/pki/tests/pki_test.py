@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""guestcl pki as users call it: pki_test.py GUESTCL-PKI. certtool, where it is, has the last word."""
+
+import pathlib
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+PROGRAM = sys.argv[1]
+CERTTOOL = shutil.which("certtool")
+USAGE = 64
+
+
+class Pki(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name) / "a" / "pki"
+
+    def pki(self, *words):
+        return subprocess.run(
+            [PROGRAM, "pki", *words, "--folder", self.folder],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    def make(self, *words):
+        done = self.pki(*words)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def files(self):
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.is_file()
+        }
+
+    def certtool(self, *words, path=None):
+        done = subprocess.run(
+            [CERTTOOL, *words, *(["--infile", path] if path else [])],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_files(self):
+        self.make("init")
+        self.assertIn("tls-key = ", self.make("server", "gpu1", "10.0.0.1", "::1"))
+        self.make("client", "web1")
+        self.make("psk", "web2")
+        names = self.files()
+        self.assertEqual(
+            set(names),
+            {"ca.pem", "ca-key.pem", "clients/web2/psk"}
+            | {f"{machine}/{file}" for machine in ("servers/gpu1", "clients/web1")
+               for file in ("ca.pem", "certificate.pem", "key.pem")},
+        )  # fmt: skip
+        for name in names:
+            mode = stat.S_IMODE((self.folder / name).stat().st_mode)
+            self.assertEqual(mode, 0o600, name)
+        self.assertEqual(stat.S_IMODE(self.folder.stat().st_mode), 0o700)
+        self.assertEqual(names["ca.pem"], names["clients/web1/ca.pem"])
+        self.assertRegex(names["clients/web2/psk"].decode(), r"^web2:[0-9a-f]{64}\n$")
+
+    def test_nothing_is_overwritten(self):
+        self.make("init")
+        self.make("server", "gpu1")
+        self.make("client", "web1")
+        self.make("psk", "web1")
+        before = self.files()
+        for words in (("init",), ("server", "gpu1"), ("client", "web1"), ("psk", "web1")):
+            done = self.pki(*words)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertIn("is there already", done.stderr)
+        self.assertEqual(self.files(), before)
+
+    def test_half_of_it(self):
+        """Where one file is there, none of the others is made."""
+        self.make("init")
+        folder = self.folder / "clients" / "web1"
+        folder.mkdir(parents=True)
+        (folder / "ca.pem").write_text("mine")
+        self.assertEqual(self.pki("client", "web1").returncode, 1)
+        self.assertEqual([path.name for path in folder.iterdir()], ["ca.pem"])
+        self.assertEqual((folder / "ca.pem").read_text(), "mine")
+
+    def test_wrong(self):
+        for words in ((), ("cure",), ("client",), ("server",), ("client", "a", "b"), ("client", "a/b"),
+                      ("client", "x" * 65), ("client", ".."), ("init", "--days", "0"), ("psk", "a:b"),
+                      ("init", "--days", "9999999999999999999999")):  # fmt: skip
+            done = self.pki(*words)
+            self.assertEqual(done.returncode, USAGE, words)
+        self.assertFalse(self.folder.exists())
+        self.assertIn("guestcl pki init", self.pki("client", "web1").stderr)
+
+    @unittest.skipUnless(CERTTOOL, "no certtool")
+    def test_certificates(self):
+        self.make("init", "ours")
+        self.make("server", "gpu1.example.org", "10.0.0.1", "--days", "30")
+        self.make("client", "web1")
+        for machine, purpose, other in (
+            ("servers/gpu1.example.org", "TLS WWW Server", "TLS WWW Client"),
+            ("clients/web1", "TLS WWW Client", "TLS WWW Server"),
+        ):
+            path = self.folder / machine / "certificate.pem"
+            text = self.certtool("--certificate-info", path=path)
+            self.assertIn(f"\t\t\t{purpose}", text)
+            self.assertNotIn(other, text)
+            self.assertIn("Issuer: CN=ours", text)
+            self.assertIn("Certificate Authority (CA): FALSE", text)
+            self.certtool("--verify", "--load-ca-certificate", self.folder / "ca.pem", path=path)
+        text = self.certtool("--certificate-info", path=self.folder / "servers/gpu1.example.org/certificate.pem")
+        self.assertIn("DNSname: gpu1.example.org", text)
+        self.assertIn("IPAddress: 10.0.0.1", text)
+        text = self.certtool("--certificate-info", path=self.folder / "ca.pem")
+        self.assertIn("Certificate Authority (CA): TRUE", text)
+        self.assertTrue(re.search(r"Certificate signing", text))
+
+
+unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The worker's end of the page and of the notes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "base/fds.h"
+#include "worker.h"
+
+typedef int note_handler(struct gcl_worker *worker, const struct gcl_note *note);
+
+static note_handler *const handlers[GCL_NOTE_LIMIT] = {
+#define HANDLER(constant, name) [GCL_NOTE_##constant] = gcl_note_##name,
+	GCL_NOTES_TO_WORKER(HANDLER)
+#undef HANDLER
+};
+
+int gcl_worker_page_map(struct gcl_worker *worker, int fd)
+{
+	void *page = mmap(NULL, sizeof *worker->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	worker->page = page;
+	return 0;
+}
+
+static void page_describe(struct gcl_page_device *described, cl_platform_id platform,
+			  cl_device_id device)
+{
+	char text[1024] = "";
+
+	if (!clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof text - 1, text, NULL))
+		snprintf(described->platform, sizeof described->platform, "%.*s",
+			 (int)GCL_PAGE_NAME_MAX - 1, text);
+	if (!clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof text - 1, text, NULL))
+		snprintf(described->name, sizeof described->name, "%.*s",
+			 (int)GCL_PAGE_NAME_MAX - 1, text);
+	clGetDeviceInfo(device, CL_DEVICE_TYPE, sizeof described->type, &described->type, NULL);
+	clGetDeviceInfo(device, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof described->memory,
+			&described->memory, NULL);
+}
+
+void gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device)
+{
+	struct gcl_page *page = worker->page;
+
+	if (worker->accounted_count == GCL_PAGE_DEVICES_MAX)
+		return;
+	page_describe(&page->devices[worker->accounted_count], platform, device);
+	worker->accounted[worker->accounted_count++] = device;
+	page->device_count = worker->accounted_count;
+}
+
+unsigned gcl_worker_page_index(const struct gcl_worker *worker, cl_device_id device)
+{
+	while (device) {
+		cl_device_id parent = NULL;
+
+		for (unsigned i = 0; i < worker->accounted_count; i++) {
+			if (worker->accounted[i] == device)
+				return i;
+		}
+		if (clGetDeviceInfo(device, CL_DEVICE_PARENT_DEVICE, sizeof parent, &parent, NULL))
+			break;
+		device = parent;
+	}
+	return GCL_PAGE_DEVICES_MAX;
+}
+
+int gcl_note_send(struct gcl_worker *worker, const struct gcl_note *note)
+{
+	if (worker->broker < 0)
+		return -ENOTCONN;
+	return send(worker->broker, note, sizeof *note, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno
+											 : 0;
+}
+
+void gcl_worker_end_want(struct gcl_worker *worker, enum gcl_end_reason reason, uint64_t value)
+{
+	const struct gcl_note note = {.type = GCL_NOTE_END_WANT, .device = reason, .value = value};
+
+	if (gcl_note_send(worker, &note) < 0)
+		gcl_channel_kill(worker->channel, -ENOBUFS);
+}
+
+int gcl_note_end(struct gcl_worker *worker, const struct gcl_note *note)
+{
+	Gcl__SessionEnded ended = GCL__SESSION_ENDED__INIT;
+	char text[GCL_END_TEXT_MAX];
+
+	gcl_end_describe(note->device, note->value, text, sizeof text);
+	ended.reason = note->device;
+	ended.value = note->value;
+	ended.text = text;
+	gcl_outbox_end(worker, GCL_SESSION_ENDED, &ended.base);
+	gcl_watch_end(worker);
+	return 0;
+}
+
+int gcl_note_receive(struct gcl_worker *worker)
+{
+	struct gcl_note note;
+	int n = gcl_record_receive(worker->broker, &note, sizeof note);
+
+	if (n <= 0)
+		return n;
+	if (note.type >= GCL_NOTE_LIMIT || !handlers[note.type])
+		return -EPROTO;
+	n = handlers[note.type](worker, &note);
+	return n < 0 ? n : 1;
+}

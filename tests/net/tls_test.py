@@ -1,0 +1,433 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Guests of another machine: who gets in, who doesn't, and what becomes of a dropped connection.
+
+tls_test.py STEPS [-v] [CLASS[.test]...]: STEPS is the program of steps.c; GUESTCL_BUILD is the build
+folder.
+"""
+
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import unittest
+
+from server import PATHS, Proxy, Server, temporary
+
+STEPS = sys.argv.pop(1)
+COMPLAINT = re.compile(r"ERROR: \w+Sanitizer|: runtime error: ")
+NATIVE = {**os.environ, "OCL_ICD_VENDORS": "/etc/OpenCL/vendors"}
+SANITIZED = bool(os.environ.get("GUESTCL_SANITIZED"))
+DROPPED_STEPS = "320" if SANITIZED else "2400"
+SLOW = 120  # seconds that nothing takes, even on a machine that has much else to do
+
+
+def wait_until(condition, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+class Case(unittest.TestCase):
+    settings = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = temporary()
+        cls.addClassCleanup(cls.directory.cleanup)
+        cls.server = Server(cls.directory.name, settings=cls.settings)
+        cls.server.start()
+        cls.addClassCleanup(cls.server.stop)
+
+    @classmethod
+    def tearDownClass(cls):
+        status = cls.server.stop()
+        text = cls.server.log.read_text(errors="replace")
+        if status or COMPLAINT.search(text):
+            raise AssertionError(f"guestcld ended with {status}:\n{text}")
+
+    def run_guest(self, *command, environment=None, **where):
+        return subprocess.run(
+            command or (STEPS, "16"),
+            env=environment or self.server.environment(**where),
+            capture_output=True, text=True, timeout=SLOW, check=False,
+        )  # fmt: skip
+
+    def assert_served(self, **where):
+        done = self.run_guest(**where)
+        self.assertIn("16 steps: ", done.stdout, done.stderr)
+
+    def assert_refused(self, *words, **where):
+        """With a reason, and no device."""
+        done = self.run_guest(**where)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count("no OpenCL devices"), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+
+    def files(self, name, source="one", **replaced):
+        """A client's folder with some files of another one's, or without (None)."""
+        folder = pathlib.Path(self.directory.name) / name
+        folder.mkdir()
+        for path in (self.server.pki / "clients" / source).iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        for key, path in replaced.items():
+            target = folder / key.replace("_", ".")
+            target.unlink(missing_ok=True)
+            if path:
+                target.write_bytes(pathlib.Path(path).read_bytes())
+        return folder
+
+
+class Identity(Case):
+    def test_program(self):
+        """Unmodified; it was not built with a sanitizer, as the library may be."""
+        if SANITIZED:
+            self.skipTest("clinfo has no sanitizer")
+        done = self.run_guest("clinfo", "-l")
+        self.assertIn("(guestcl)", done.stdout, done.stderr)
+
+    def test_certificate(self):
+        begin = self.server.mark()
+        self.assert_served()
+        self.server.wait_log("VM one, tls, 127.0.0.1 port", begin)
+
+    def test_key(self):
+        begin = self.server.mark()
+        self.assert_served(name="two")
+        self.server.wait_log("VM two, tls, 127.0.0.1 port", begin)
+
+    def test_name_without_vm(self):
+        self.assert_refused('no VM called "stranger"', name="stranger")
+
+    def test_own_authority(self):
+        other = pathlib.Path(self.directory.name) / "other"
+        self.server.make("init", folder=other)
+        self.server.make("client", "one", folder=other)
+        files = self.files("foreign", certificate_pem=other / "clients/one/certificate.pem",
+                           key_pem=other / "clients/one/key.pem")  # fmt: skip
+        self.assert_refused(files=files)
+        # And a server that it doesn't know.
+        self.assert_refused("not trusted", files=other / "clients/one")
+
+    def test_expired(self):
+        pki = self.server.pki
+        template = pki / "template"
+        template.write_text(
+            'cn = "one"\ntls_www_client\nsigning_key\n'
+            'activation_date = "2020-01-01"\nexpiration_date = "2021-01-01"\n'
+        )
+        certificate = pki / "expired.pem"
+        subprocess.run(
+            ["certtool", "--generate-certificate", "--load-privkey", pki / "clients/one/key.pem",
+             "--load-ca-certificate", pki / "ca.pem", "--load-ca-privkey", pki / "ca-key.pem",
+             "--template", template, "--outfile", certificate],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        self.assert_refused(files=self.files("expired", certificate_pem=certificate))
+
+    def test_server_certificate(self):
+        """A server's certificate is none for a client."""
+        servers = self.server.pki / "servers/127.0.0.1"
+        files = self.files("server", certificate_pem=servers / "certificate.pem",
+                           key_pem=servers / "key.pem")  # fmt: skip
+        self.assert_refused(files=files)
+
+    def test_no_files(self):
+        empty = pathlib.Path(self.directory.name) / "empty"
+        empty.mkdir()
+        self.assert_refused("ca.pem", "guestcl pki client", files=empty)
+
+    def test_wrong_key(self):
+        wrong = pathlib.Path(self.directory.name) / "wrong-psk"
+        wrong.write_text("two:" + 32 * "ab" + "\n")
+        self.assert_refused(files=self.files("wrong", source="two", psk=wrong))
+        wrong.write_text("nobody:" + 32 * "ab" + "\n")
+        self.assert_refused(files=self.files("nobody", source="two", psk=wrong))
+
+    def test_other_name(self):
+        """The server is another one than was meant."""
+        self.assert_refused("not trusted", address="localhost")
+
+    def test_nobody_listens(self):
+        self.assert_refused("nobody listens", port=1)
+
+    def test_reload(self):
+        """Keys that are added while guestcld runs."""
+        keys = pathlib.Path(self.directory.name) / "keys"
+        self.server.make("psk", "one")
+        lines = [(self.server.pki / f"clients/{name}/psk").read_text() for name in ("one", "two")]
+        keys.write_text("".join(lines))
+        self.server.configuration(**{"tls-psk-file": keys})
+        self.server.process.send_signal(signal.SIGHUP)
+        self.assertTrue(wait_until(lambda: self.served_as("one"), SLOW))
+        (self.server.pki / "clients/one/psk").unlink()
+        self.server.configuration()
+        self.server.process.send_signal(signal.SIGHUP)
+        self.assert_served()
+
+    def served_as(self, name):
+        return self.run_guest(name=name).returncode == 0
+
+
+class Hostile(Case):
+    settings = {"tls-handshake-timeout": "10s" if SANITIZED else "3s", "max-greetings": "8"}
+
+    def connect(self, source="127.0.0.1"):
+        where = (self.server.address, self.server.port)
+        return socket.create_connection(where, timeout=SLOW, source_address=(source, 0))
+
+    def context(self, version):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        files = self.server.pki / "clients/one"
+        context.minimum_version = context.maximum_version = version
+        context.load_verify_locations(files / "ca.pem")
+        context.load_cert_chain(files / "certificate.pem", files / "key.pem")
+        return context
+
+    def tearDown(self):
+        """Whatever came, others are served, and nothing stays."""
+        self.assert_served()
+        quiet = wait_until(lambda: len(self.server.processes()) == 1, 20)
+        self.assertTrue(quiet, f"left: {self.server.processes()}")
+
+    def test_old_version(self):
+        with self.connect() as conn, self.assertRaises((ssl.SSLError, OSError)):
+            self.context(ssl.TLSVersion.TLSv1_2).wrap_socket(conn, server_hostname="127.0.0.1")
+
+    def test_no_certificate(self):
+        context = self.context(ssl.TLSVersion.TLSv1_3)
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        bare.load_verify_locations(self.server.pki / "ca.pem")
+        with self.connect() as conn, self.assertRaises((ssl.SSLError, OSError)):
+            # TLS 1.3: a client hears of it when it reads.
+            with bare.wrap_socket(conn, server_hostname="127.0.0.1") as tls:
+                tls.sendall(b"x" * 100)
+                if not tls.recv(1):
+                    raise OSError("closed")
+        # With one the handshake is done, so that the rest of what is tried here means something.
+        with self.connect() as conn:
+            context.wrap_socket(conn, server_hostname="127.0.0.1").close()
+
+    def test_garbage(self):
+        generator = random.Random(1)
+        for size in (1, 5, 100, 100000):
+            with self.connect() as conn:
+                try:
+                    conn.sendall(generator.randbytes(size))
+                    conn.shutdown(socket.SHUT_WR)
+                    while conn.recv(4096):
+                        pass
+                except OSError:
+                    pass
+
+    def test_garbage_inside(self):
+        """Of one who has proved who it is."""
+        generator = random.Random(2)
+        context = self.context(ssl.TLSVersion.TLSv1_3)
+        for size in (1, 47, 48, 49, 5000, 500000):
+            with self.connect() as conn, context.wrap_socket(
+                conn, server_hostname="127.0.0.1"
+            ) as tls:
+                try:
+                    tls.sendall(generator.randbytes(size))
+                    tls.unwrap()
+                except OSError:
+                    pass
+
+    def test_stalled(self):
+        """Handshakes that don't go on take no more than half of the places, and not for long."""
+        begin = time.monotonic()
+        stalled = [self.connect("127.0.0.2") for _ in range(20)]
+        for conn in stalled[::2]:
+            conn.sendall(b"\x16\x03\x01\x02\x00\x01")
+        self.assertLessEqual(len(self.server.processes()), 1 + 4)
+        self.assert_served()
+        for conn in stalled:
+            try:
+                while conn.recv(4096):
+                    pass
+            except OSError:
+                pass
+            conn.close()
+        self.assertLess(time.monotonic() - begin, 60)
+
+    def test_many(self):
+        guests = [
+            subprocess.Popen([STEPS, "16"], env=self.server.environment(),
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(12)
+        ]  # fmt: skip
+        served = 0
+        for guest in guests:
+            out, err = guest.communicate(timeout=SLOW)
+            served += guest.returncode == 0
+            # More than half of the places at one time: the rest is told so by the end of it.
+            self.assertTrue("16 steps: " in out or "no OpenCL devices" in err, out + err)
+        self.assertGreaterEqual(served, 4)
+
+
+class Resume(Case):
+    # Where the build has zstd, its packing is in the way of all that comes here.
+    settings = {"tls-resume-time": "20s", "tls-compression": "zstd"}
+
+    def setUp(self):
+        self.proxy = Proxy(self.server.port)
+        self.addCleanup(self.proxy.stop)
+
+    def start(self, *command):
+        return subprocess.Popen(command, env=self.server.environment(port=self.proxy.port),
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+    def native(self, *command):
+        done = subprocess.run(command, env=NATIVE, capture_output=True, text=True, check=True,
+                              timeout=SLOW)  # fmt: skip
+        return done.stdout
+
+    def wait_resumed(self, guest, begin):
+        """Until the session of @guest, which began at @begin of the log, has a connection."""
+
+        def resumed():
+            text = self.server.log.read_text(errors="replace")[begin:]
+            return text.rfind("the session goes on") >= text.rfind("the session waits")
+
+        wait_until(lambda: resumed() or guest.poll() is not None, SLOW)
+
+    def drop_through(self, reset):
+        """Each command runs exactly once, however often the connection drops."""
+        wanted = self.native(STEPS, DROPPED_STEPS)
+        generator = random.Random(int(reset))
+        begin = self.server.mark()
+        guest = self.start(STEPS, DROPPED_STEPS)
+        self.server.wait_log("served by worker", begin)
+        drops = 0
+        while guest.poll() is None:
+            # Mostly when the session goes on; sometimes in the middle of a handshake.
+            if generator.random() < 0.8:
+                self.wait_resumed(guest, begin)
+            time.sleep(generator.uniform(0.005, 0.2))
+            drops += self.proxy.drop(reset)
+        out, err = guest.communicate(timeout=SLOW)
+        self.assertEqual(out, wanted, err + self.server.log.read_text())
+        self.assertGreater(self.proxy.connections, 2)
+        print(f"(dropped {drops} connections) ", end="", file=sys.stderr)
+
+    def test_closed(self):
+        self.drop_through(False)
+
+    def test_reset(self):
+        self.drop_through(True)
+
+    def test_too_long(self):
+        """A server that is away for longer than it may be: the program gets errors, and ends."""
+        self.server.configuration(**{"tls-resume-time": "1s"})
+        self.server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        begin = self.server.mark()
+        guest = self.start(STEPS, "1000000")
+        self.server.wait_log("VM one", begin)
+        time.sleep(1)
+        self.proxy.refusing = True
+        self.proxy.drop()
+        _, err = guest.communicate(timeout=30)
+        self.assertNotEqual(guest.returncode, 0)
+        self.assertIn("error", err)
+        self.server.wait_log("nobody came back", begin)
+        self.server.configuration()
+        self.server.process.send_signal(signal.SIGHUP)
+
+    def test_killed_process(self):
+        """The server's process of a session dies: the session ends, and no other."""
+        guest = self.start(STEPS, "1000000")
+        self.assertTrue(wait_until(lambda: len(self.server.processes()) == 2, SLOW))
+        time.sleep(0.5)
+        own = max(self.server.processes())
+        os.kill(own, signal.SIGKILL)
+        _, err = guest.communicate(timeout=60)
+        self.assertNotEqual(guest.returncode, 0, err)
+        self.assert_served()
+
+    def test_worker_ends(self):
+        """The end of a session is told through the tunnel."""
+        begin = self.server.mark()
+        guest = self.start(STEPS, "1000000")
+        self.server.wait_log("served by worker", begin)
+        text = self.server.log.read_text()[begin:]
+        worker = int(text.partition("served by worker ")[2].split()[0])
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGKILL)
+        _, err = guest.communicate(timeout=20)
+        self.assertNotEqual(guest.returncode, 0, err)
+
+    def test_guest_killed(self):
+        """A guest that dies takes its session with it, after the time to come back at most."""
+        self.server.configuration(**{"tls-resume-time": "1s"})
+        self.server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        guest = self.start(STEPS, "1000000")
+        self.assertTrue(wait_until(lambda: len(self.server.processes()) == 2, SLOW))
+        time.sleep(0.5)
+        guest.kill()
+        guest.communicate()
+        self.assertTrue(wait_until(lambda: len(self.server.processes()) == 1, 20))
+        self.server.configuration()
+        self.server.process.send_signal(signal.SIGHUP)
+
+
+class Takeover(Case):
+    def test_restart(self):
+        """Another guestcld takes over: sessions go on, can be resumed, and new ones begin."""
+        proxy = Proxy(self.server.port)
+        self.addCleanup(proxy.stop)
+        wanted = subprocess.run([STEPS, "1600"], env=NATIVE, capture_output=True, text=True,
+                                check=True, timeout=SLOW).stdout  # fmt: skip
+        begin = self.server.mark()
+        guest = subprocess.Popen([STEPS, "1600"], env=self.server.environment(port=proxy.port),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self.server.wait_log("served by worker", begin)
+        self.server.process.send_signal(signal.SIGUSR2)
+        self.server.wait_log("took over; sessions: 1", begin)
+        proxy.drop()
+        self.assert_served()
+        out, err = guest.communicate(timeout=SLOW)
+        self.assertEqual(out, wanted, err + self.server.log.read_text())
+
+
+class Settings(unittest.TestCase):
+    def check(self, text):
+        with temporary() as folder:
+            path = pathlib.Path(folder) / "guestcld.conf"
+            path.write_text(text)
+            done = subprocess.run([PATHS["guestcld"], "--check-config", "--config", path],
+                                  capture_output=True, text=True, check=False, timeout=SLOW)  # fmt: skip
+            return done.returncode, done.stdout + done.stderr.replace(str(path), "FILE")
+
+    def test_right(self):
+        for where in (":17228", "10.0.0.1:17228", "[::1]:1", "0.0.0.0:65535"):
+            status, text = self.check(f'listen-tls = "{where}"\ntls-psk-file = /x\n')
+            self.assertEqual(status, 0, text)
+
+    def test_wrong(self):
+        for where in ("17228", "localhost:17228", ":0", ":65536", "[::1:17", "::1:17228", ":x"):
+            status, text = self.check(f'\nlisten-tls = "{where}"\ntls-psk-file = /x\n')
+            self.assertNotEqual(status, 0, text)
+            self.assertIn("FILE:2: listen-tls can't be", text)
+
+    def test_together(self):
+        for more in ("", "tls-key = /x\n", "tls-key = /x\ntls-ca = /y\ntls-psk-file = /z\n"):
+            status, text = self.check(f'\n\nlisten-tls = ":17228"\n{more}')
+            self.assertNotEqual(status, 0, text)
+            self.assertIn("FILE:3: listen-tls needs", text)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

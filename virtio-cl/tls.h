@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way to a GPU server: a stream channel over a plain socket, whose other end a thread of a
+ * module's carries through TLS.
+ *
+ * The module is a file of its own, which is loaded when it is asked for, so that programs that
+ * don't need it load no TLS library.
+ */
+#ifndef GCL_TLS_H
+#define GCL_TLS_H
+
+#include "stream.h"
+
+#define GCL_TLS_PORT   "17228"
+#define GCL_TLS_FOLDER "/etc/guestcl/tls" /* of what this machine shows; GUESTCL_TLS: another */
+
+/* Raised when module and library would not understand each other. */
+#define GCL_TLS_MODULE_VERSION 1u
+#define GCL_TLS_MODULE_SYMBOL  "gcl_tls_module"
+
+struct gcl_tls_client;
+
+struct gcl_tls_place {
+	const char *host, *port, *folder;
+	int timeout_ms;
+};
+
+struct gcl_tls_module {
+	unsigned version;
+
+	/* Connect and say who one is. @plain: set to the socket that the channel uses, the
+	 * caller's, at the other end of which is what the server says. Return: 0 and a client,
+	 * or -errno and @reason; -ENOENT: nobody listens there. */
+	int (*open)(const struct gcl_tls_place *place, int *plain, struct gcl_tls_client **out,
+		    char *reason, size_t reason_size);
+
+	/* Why the plain socket has ended, or "". */
+	void (*reason)(struct gcl_tls_client *client, char *reason, size_t reason_size);
+
+	/* What carries the bytes goes on until the plain socket ends. */
+	void (*release)(struct gcl_tls_client *client);
+};
+
+/** gcl_tls_connect() - guest: to the server at "HOST", "HOST:PORT", "[ADDRESS]:PORT", with "//"
+ * before it or not. As gcl_stream_connect(). */
+int gcl_tls_connect(const char *where, struct gcl_channel **out, char *reason, size_t reason_size);
+
+#endif

@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The guest's side: a module that libguestcl loads to reach a GPU server.
+ *
+ * Theory of operation. gcl_tls_module.open connects and shows who this machine is, in the calling
+ * thread, so that what is wrong there is said at once. Then a thread of the module's own relays. If
+ * the connection drops it connects again, for as long as the server keeps the session, while the
+ * channel at the plain socket notices nothing but time. It ends with either socket.
+ *
+ * A forked child has no such thread: it closes what it has got of it. At the program's exit all
+ * threads are stopped before the TLS library is.
+ *
+ * Must not: print, raise a signal in the program, use descriptors 0 to 2, wait without an end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "relay.h"
+#include "shm.h"
+#include "tls.h"
+
+#define ADDRESSES_MAX 8
+#define FILE_BYTES    (1u << 20)
+
+/* Pauses between attempts to connect again. */
+#define RETRY_FIRST_MS 50
+#define RETRY_MAX_MS   1000
+
+/* How long one attempt may take. */
+#define ATTEMPT_MS 5000
+
+/* How long the program's exit waits for the threads. */
+#define EXIT_SECONDS 1
+
+struct address {
+	struct sockaddr_storage address;
+	socklen_t size;
+	int family;
+};
+
+struct gcl_tls_client {
+	struct gcl_list link;	 /* clients whose thread runs */
+	_Atomic unsigned owners; /* the thread, and who opened it */
+	char *host;
+	struct address addresses[ADDRESSES_MAX];
+	size_t address_count;
+	struct gcl_tls_credentials credentials;
+	struct gcl_tls tls;
+	struct gcl_tunnel tunnel;
+	struct gcl_relay relay;
+	struct gcl_tunnel_welcome welcome;
+	bool welcomed;
+	int net, plain, wake;
+	char reason[sizeof((struct gcl_relay *)0)->reason]; /* when the thread has ended */
+};
+
+/* All clients of this process, for fork and exit. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t gone;
+	struct gcl_list list;
+	bool ready;
+} clients = {.lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
+
+static void client_put(struct gcl_tls_client *client)
+{
+	if (atomic_fetch_sub(&client->owners, 1) != 1)
+		return;
+	gcl_tls_fini(&client->tls);
+	gcl_tunnel_fini(&client->tunnel);
+	gcl_tls_credentials_fini(&client->credentials);
+	gcl_cleanup_close(&client->net);
+	gcl_cleanup_close(&client->plain);
+	gcl_cleanup_close(&client->wake);
+	free(client->host);
+	free(client);
+}
+
+/* ------------------------------------------------------------ fork and exit */
+
+static void fork_prepare(void)
+{
+	pthread_mutex_lock(&clients.lock);
+}
+
+static void fork_parent(void)
+{
+	pthread_mutex_unlock(&clients.lock);
+}
+
+/* The connections are the parent's: kept open here they would outlive it. */
+static void fork_child(void)
+{
+	gcl_list_for_each (it, &clients.list) {
+		struct gcl_tls_client *client = gcl_container_of(it, struct gcl_tls_client, link);
+
+		close(steal_fd(&client->net));
+		close(steal_fd(&client->plain));
+		close(steal_fd(&client->wake));
+	}
+	gcl_list_init(&clients.list);
+	pthread_mutex_unlock(&clients.lock);
+}
+
+static void clients_init(void)
+{
+	pthread_mutex_lock(&clients.lock);
+	if (!clients.ready) {
+		gcl_list_init(&clients.list);
+		pthread_atfork(fork_prepare, fork_parent, fork_child);
+		clients.ready = true;
+	}
+	pthread_mutex_unlock(&clients.lock);
+}
+
+__attribute__((destructor)) static void clients_stop(void)
+{
+	struct timespec end;
+
+	if (!clients.ready)
+		return;
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += EXIT_SECONDS;
+	pthread_mutex_lock(&clients.lock);
+	gcl_list_for_each (it, &clients.list)
+		eventfd_write(gcl_container_of(it, struct gcl_tls_client, link)->wake, 1);
+	while (!gcl_list_empty(&clients.list) &&
+	       pthread_cond_timedwait(&clients.gone, &clients.lock, &end) == 0)
+		;
+	pthread_mutex_unlock(&clients.lock);
+}
+
+/* ------------------------------------------------------------ connecting */
+
+/* Return: 0, -ETIMEDOUT, -EINTR when woken, -errno. */
+static int connected_wait(struct gcl_tls_client *client, int fd, int64_t deadline)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
+			       {.fd = client->wake, .events = POLLIN}};
+	socklen_t size = sizeof(int);
+	int err = 0;
+
+	for (;;) {
+		int64_t left = deadline - gcl_relay_now();
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(fds, GCL_ARRAY_SIZE(fds), (int)left) < 0 && errno != EINTR)
+			return -errno;
+		if (fds[1].revents)
+			return -EINTR;
+		if (!fds[0].revents)
+			continue;
+		if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) < 0)
+			return -errno;
+		return -err;
+	}
+}
+
+/* Return: a socket or -errno. */
+static int address_connect(struct gcl_tls_client *client, const struct address *address,
+			   int64_t deadline)
+{
+	_cleanup_close_ int fd =
+		gcl_shm_fd(socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	gcl_relay_socket_prepare(fd);
+	if (connect(fd, (const struct sockaddr *)&address->address, address->size) < 0) {
+		if (errno != EINPROGRESS && errno != EINTR)
+			return -errno;
+		err = connected_wait(client, fd, deadline);
+		if (err)
+			return err;
+	}
+	return steal_fd(&fd);
+}
+
+/* To the first address that answers. Return: 0 or -errno of the last. */
+static int net_connect(struct gcl_tls_client *client, int64_t deadline)
+{
+	int err = -ENOENT;
+
+	for (size_t i = 0; i < client->address_count; i++) {
+		int64_t left = deadline - gcl_relay_now();
+		/* One that doesn't answer must not take the others' time. */
+		int64_t part = left / (int64_t)(client->address_count - i);
+
+		err = address_connect(client, &client->addresses[i], gcl_relay_now() + part);
+		if (err >= 0) {
+			client->net = err;
+			return 0;
+		}
+		if (err == -EINTR)
+			break;
+	}
+	return err;
+}
+
+static void net_close(struct gcl_tls_client *client)
+{
+	int net;
+
+	gcl_tls_fini(&client->tls);
+	/* A forking thread looks at it. */
+	pthread_mutex_lock(&clients.lock);
+	net = steal_fd(&client->net);
+	pthread_mutex_unlock(&clients.lock);
+	gcl_cleanup_close(&net);
+}
+
+/* Connects and says who this is. Return: 0 or -errno, and the relay's reason. */
+static int net_open(struct gcl_tls_client *client, int64_t deadline)
+{
+	int err = net_connect(client, deadline);
+
+	*client->relay.reason = '\0';
+	if (err)
+		return err;
+	err = gcl_tls_init(&client->tls, false, client->net, &client->credentials, client->host);
+	if (err == 0)
+		err = gcl_relay_handshake(&client->relay, deadline);
+	return err;
+}
+
+static int open_say(struct gcl_tls_client *client)
+{
+	struct gcl_tunnel_open open = {
+		.magic = GCL_TUNNEL_MAGIC,
+		.version = GCL_TUNNEL_VERSION,
+		.packings = gcl_tunnel_packings(),
+		.received = client->tunnel.state->in_end,
+		.window = GCL_TUNNEL_WINDOW,
+	};
+
+	memcpy(open.token, client->welcome.token, sizeof open.token);
+	return gcl_relay_say(&client->relay, &open, sizeof open);
+}
+
+static int welcome_check(struct gcl_tls_client *client)
+{
+	const struct gcl_tunnel_welcome *welcome = &client->welcome;
+
+	if (welcome->magic != GCL_TUNNEL_MAGIC || welcome->status == GCL_TUNNEL_OTHER_VERSION ||
+	    welcome->version != GCL_TUNNEL_VERSION) {
+		snprintf(client->relay.reason, sizeof client->relay.reason,
+			 "it speaks another version of the tunnel: update the older of the two");
+		return -EPROTO;
+	}
+	if (welcome->status == GCL_TUNNEL_GONE)
+		return -ESTALE;
+	if (welcome->status != GCL_TUNNEL_OK)
+		return -EBUSY;
+	return 0;
+}
+
+/* The first welcome, while the tunnel is in use already. */
+static int first_welcome(struct gcl_relay *relay)
+{
+	struct gcl_tls_client *client = gcl_container_of(relay, struct gcl_tls_client, relay);
+	int err = welcome_check(client);
+
+	if (err == 0 && client->welcome.received)
+		err = -EPROTO;
+	if (err == 0)
+		err = gcl_tunnel_window(&client->tunnel, client->welcome.window);
+	client->tunnel.packings = client->welcome.packings & gcl_tunnel_packings();
+	client->welcomed = err == 0;
+	return err ? -EPROTO : 0;
+}
+
+/* ------------------------------------------------------------ again */
+
+static bool plain_gone(const struct gcl_tls_client *client)
+{
+	struct pollfd fd = {.fd = client->plain, .events = POLLRDHUP};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* One attempt. Return: 0; -ESTALE, -EINTR: it makes no sense to go on; another -errno. */
+static int resume_once(struct gcl_tls_client *client, int64_t deadline)
+{
+	struct gcl_tunnel_welcome welcome = client->welcome;
+	int err = net_open(client, deadline);
+
+	if (err == 0)
+		err = open_say(client);
+	if (err == 0)
+		err = gcl_relay_exact(&client->relay, &client->welcome, sizeof client->welcome,
+				      deadline);
+	if (err == 0)
+		err = welcome_check(client);
+	if (err == 0 && memcmp(client->welcome.token, welcome.token, sizeof welcome.token) != 0)
+		err = -ESTALE;
+	if (err == 0 && gcl_tunnel_connected(&client->tunnel, client->welcome.window,
+					     client->welcome.received) < 0)
+		err = -ESTALE;
+	if (err)
+		client->welcome = welcome;
+	return err;
+}
+
+/* Return: whether the session goes on. */
+static bool resume(struct gcl_tls_client *client)
+{
+	int64_t now = gcl_relay_now(), until = now + client->welcome.resume_ms;
+	struct pollfd wake = {.fd = client->wake, .events = POLLIN};
+	int pause = RETRY_FIRST_MS, err = -ETIMEDOUT;
+
+	for (; now < until && !plain_gone(client); now = gcl_relay_now()) {
+		net_close(client);
+		err = resume_once(client, GCL_MIN(until, now + ATTEMPT_MS));
+		if (err == 0)
+			return true;
+		if (err == -ESTALE || err == -EINTR || poll(&wake, 1, pause) > 0)
+			break;
+		pause = GCL_MIN(2 * pause, RETRY_MAX_MS);
+	}
+	snprintf(client->relay.reason, sizeof client->relay.reason,
+		 err == -ESTALE ? "the server has given the session up"
+				: "the connection was lost, and couldn't be made again within "
+				  "%u ms",
+		 client->welcome.resume_ms);
+	return false;
+}
+
+static void *client_run(void *data)
+{
+	struct gcl_tls_client *client = data;
+	enum gcl_relay_result result;
+	int plain;
+
+	do
+		result = gcl_relay_run(&client->relay);
+	while (result == GCL_RELAY_DROPPED && client->welcomed && resume(client));
+	if (result == GCL_RELAY_WOKEN)
+		gcl_relay_finish(&client->relay);
+	net_close(client);
+	gcl_tls_credentials_fini(&client->credentials);
+	pthread_mutex_lock(&clients.lock);
+	memcpy(client->reason, client->relay.reason, sizeof client->reason);
+	gcl_list_remove(&client->link);
+	plain = steal_fd(&client->plain);
+	pthread_cond_broadcast(&clients.gone);
+	pthread_mutex_unlock(&clients.lock);
+	gcl_cleanup_close(&plain);
+	client_put(client);
+	return NULL;
+}
+
+/* ------------------------------------------------------------ the first time */
+
+static int file_load(const char *folder, const char *name, gnutls_datum_t *data)
+{
+	char path[4096];
+	_cleanup_close_ int fd = -1;
+	ssize_t n, size = 0;
+
+	if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+		return -ENAMETOOLONG;
+	fd = gcl_shm_fd(open(path, O_RDONLY | O_CLOEXEC));
+	if (fd < 0)
+		return -errno;
+	data->data = malloc(FILE_BYTES);
+	if (!data->data)
+		return -ENOMEM;
+	while ((n = read(fd, data->data + size, FILE_BYTES - (size_t)size)) > 0)
+		size += n;
+	data->size = (unsigned)size;
+	return n < 0 ? -errno : 0;
+}
+
+static void files_free(struct gcl_tls_files *files)
+{
+	gnutls_datum_t *const all[] = {&files->ca, &files->certificate, &files->private_key,
+				       &files->psk};
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(all); i++) {
+		if (all[i]->data)
+			explicit_bzero(all[i]->data, all[i]->size);
+		free(all[i]->data);
+	}
+}
+
+/* A pre-shared key if there is one, else certificates. */
+static int credentials_load(struct gcl_tls_client *client, const char *folder, char *reason,
+			    size_t size)
+{
+	static const char *const names[] = {"ca.pem", "certificate.pem", "key.pem"};
+	_cleanup_(files_free) struct gcl_tls_files files = {0};
+	gnutls_datum_t *const data[] = {&files.ca, &files.certificate, &files.private_key};
+	int err = file_load(folder, "psk", &files.psk);
+
+	if (err && err != -ENOENT) {
+		snprintf(reason, size, "can't read %s/psk: %s", folder, strerror(-err));
+		return err;
+	}
+	for (size_t i = 0; err && i < GCL_ARRAY_SIZE(names); i++) {
+		int failed = file_load(folder, names[i], data[i]);
+
+		if (!failed)
+			continue;
+		snprintf(reason, size,
+			 "can't read %s/%s: %s; guestcl pki client makes what belongs there, or "
+			 "set GUESTCL_TLS to another folder",
+			 folder, names[i], strerror(-failed));
+		/* -ENOENT would mean that there is no such server. */
+		return failed == -ENOENT ? -EINVAL : failed;
+	}
+	return gcl_tls_credentials_init(&client->credentials, false, &files, reason, size);
+}
+
+static int addresses_find(struct gcl_tls_client *client, const char *port, char *reason,
+			  size_t size)
+{
+	static const struct addrinfo hints = {
+		.ai_flags = AI_ADDRCONFIG,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *found = NULL;
+	int err = getaddrinfo(client->host, port, &hints, &found);
+
+	if (err) {
+		snprintf(reason, size, "can't find %s: %s", client->host, gai_strerror(err));
+		return -EHOSTUNREACH;
+	}
+	for (const struct addrinfo *it = found; it && client->address_count < ADDRESSES_MAX;
+	     it = it->ai_next) {
+		struct address *address = &client->addresses[client->address_count++];
+
+		address->family = it->ai_family;
+		address->size = it->ai_addrlen;
+		memcpy(&address->address, it->ai_addr, it->ai_addrlen);
+	}
+	freeaddrinfo(found);
+	return 0;
+}
+
+/* Why there is no connection. */
+static void reason_connect(const struct gcl_tls_client *client, const struct gcl_tls_place *place,
+			   int err, char *reason, size_t size)
+{
+	if (*client->relay.reason)
+		snprintf(reason, size, "no session with %s port %s: %s", place->host, place->port,
+			 client->relay.reason);
+	else if (err == -ECONNREFUSED)
+		snprintf(reason, size,
+			 "nobody listens at %s port %s: start guestcld there with listen-tls, or "
+			 "set GUESTCL_CHANNEL to another server",
+			 place->host, place->port);
+	else
+		snprintf(reason, size, "can't connect to %s port %s: %s", place->host, place->port,
+			 strerror(-err));
+}
+
+static int client_open(struct gcl_tls_client *client, const struct gcl_tls_place *place,
+		       char *reason, size_t size)
+{
+	int64_t deadline = gcl_relay_now() + place->timeout_ms;
+	int err = credentials_load(client, place->folder, reason, size);
+
+	if (err == 0)
+		err = addresses_find(client, place->port, reason, size);
+	if (err == 0) {
+		err = gcl_tunnel_init(&client->tunnel, -1);
+		if (err)
+			snprintf(reason, size, "%s", strerror(-err));
+	}
+	if (err)
+		return err;
+	client->relay = (struct gcl_relay){
+		.tunnel = &client->tunnel,
+		.tls = &client->tls,
+		.wake = client->wake,
+		.plain = -1,
+		.first = &client->welcome,
+		.first_left = sizeof client->welcome,
+		.first_done = first_welcome,
+	};
+	err = net_open(client, deadline);
+	if (err == 0)
+		err = open_say(client);
+	if (err)
+		reason_connect(client, place, err, reason, size);
+	return err;
+}
+
+/* The program's signals are for the program's threads. */
+static int thread_start(struct gcl_tls_client *client)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	pthread_t thread;
+	int err;
+
+	sigfillset(&all);
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&clients.lock);
+	err = pthread_create(&thread, &attributes, client_run, client);
+	if (err == 0)
+		gcl_list_append(&clients.list, &client->link);
+	pthread_mutex_unlock(&clients.lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -err;
+}
+
+static int pair_make(int pair[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pair[0] = gcl_shm_fd(pair[0]);
+	pair[1] = gcl_shm_fd(pair[1]);
+	if (pair[0] >= 0 && pair[1] >= 0)
+		return 0;
+	gcl_cleanup_close(&pair[0]);
+	gcl_cleanup_close(&pair[1]);
+	return -EMFILE;
+}
+
+static int module_open(const struct gcl_tls_place *place, int *plain, struct gcl_tls_client **out,
+		       char *reason, size_t reason_size)
+{
+	struct gcl_tls_client *client = calloc(1, sizeof *client);
+	int pair[2] = {-1, -1}, err;
+
+	if (!client)
+		return -ENOMEM;
+	clients_init();
+	client->owners = 1;
+	client->net = client->plain = client->tls.fd = -1;
+	client->host = strdup(place->host);
+	client->wake = gcl_shm_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	err = !client->host ? -ENOMEM : client->wake < 0 ? -errno : 0;
+	if (err == 0)
+		err = client_open(client, place, reason, reason_size);
+	else
+		snprintf(reason, reason_size, "%s", strerror(-err));
+	if (err == 0) {
+		err = pair_make(pair);
+		client->plain = client->relay.plain = pair[1];
+		client->owners = 2;
+		if (err == 0)
+			err = thread_start(client);
+		if (err) {
+			snprintf(reason, reason_size, "can't start a thread for TLS: %s",
+				 strerror(-err));
+			client->owners = 1;
+			gcl_cleanup_close(&pair[0]);
+		}
+	}
+	if (err) {
+		client_put(client);
+		return err;
+	}
+	*plain = pair[0];
+	*out = client;
+	return 0;
+}
+
+static void module_reason(struct gcl_tls_client *client, char *reason, size_t reason_size)
+{
+	pthread_mutex_lock(&clients.lock);
+	snprintf(reason, reason_size, "%s", client->reason);
+	pthread_mutex_unlock(&clients.lock);
+}
+
+extern const struct gcl_tls_module gcl_tls_module;
+
+__attribute__((visibility("default"))) const struct gcl_tls_module gcl_tls_module = {
+	.version = GCL_TLS_MODULE_VERSION,
+	.open = module_open,
+	.reason = module_reason,
+	.release = client_put,
+};
