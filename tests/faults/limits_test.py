@@ -7,6 +7,7 @@ limits_test.py [-v] [CLASS[.test]...]: environment as for faults.py.
 
 import contextlib
 import os
+import pathlib
 import signal
 import sys
 import tempfile
@@ -291,9 +292,16 @@ class Reader(Ended):
         with Host("guest-timeout=1min") as running:
             with Guest(running, "blocked", "deaf", "user") as guest:
                 guest.expect("entering")
+                self.assert_stopped(guest.pid)
                 time.sleep(1)
                 os.kill(guest.pid, signal.SIGCONT)
                 self.assertEqual(int(guest.expect("returned").text.split()[2]), 0)
+
+    def assert_stopped(self, pid):
+        end = time.monotonic() + PATIENCE
+        while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            self.assertLess(time.monotonic(), end, "the program doesn't stop")
+            time.sleep(0.05)
 
 
 class Rate(Fault):

@@ -132,10 +132,10 @@ def main(command, compare, programs=()):
         faults = [f"{one.title}: exit status {one.status}" for one in (native, guest) if one.status]
         if not faults:
             faults = list(compare(native, guest))
-    for fault in faults:
-        print(fault)
     if faults:
         report(native)
         report(guest)
+        # Last: who shows only the end of this shows what is wrong.
+        print("\n".join(faults))
         sys.exit(1)
     print("native and guestcl agree")
