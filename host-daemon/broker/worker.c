@@ -499,6 +499,20 @@ int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 
 /* ------------------------------------------------------------ taken over */
 
+/* It may write there before any worker is started: see that the size is looked after, and that
+ * other daemons know of us. */
+static void cache_adopt(struct gcl_worker_process *worker)
+{
+	struct gcl_broker *broker = worker->broker;
+	int err = gcl_cache_prepare(&broker->workers.cache, broker->config.cache_dir,
+				    &worker->owner, gcl_spawn_uid(&broker->config));
+
+	if (err < 0)
+		gcl_log_warn(broker, "can't look after the kernel cache %s/%s: %s",
+			     broker->config.cache_dir, worker->owner.name, strerror(-err));
+	gcl_cache_guard_wake(&broker->cache_guard);
+}
+
 int gcl_worker_adopt(struct gcl_worker_process *worker)
 {
 	int err = worker->account ? page_map(worker) : -EINVAL;
@@ -513,6 +527,7 @@ int gcl_worker_adopt(struct gcl_worker_process *worker)
 	gcl_lease_open(worker);
 	worker_begin(worker, on_note);
 	gcl_watchdog_begin(worker);
+	cache_adopt(worker);
 	if (worker->end_reason)
 		watch(worker, TOLD_WATCHDOG);
 	return 0;

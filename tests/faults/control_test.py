@@ -290,6 +290,24 @@ class Restart(Fault):
                 self.assertGreater(control.user()["calls"], 0)
             self.assert_clean(running)
 
+    def test_cache(self):
+        """Of a session that was taken over, too, while no worker has been started since."""
+        with Host("spare-workers=0", "cache-limit=48MiB") as running:
+            cache = running.cache / USER
+            with Guest(running, "guest", "work") as guest:
+                guest.expect("prepared")
+                self.restart(running)
+                left = cache / "tempfile_left"
+                left.touch()
+                os.kill(running.worker_of(guest), signal.SIGKILL)
+                self.assertIsNotNone(wait_until(lambda: not left.exists()), running.text())
+            with Guest(running, "guest", "work") as guest:
+                guest.expect("prepared")
+                self.restart(running, 2)
+                (cache / "large").write_bytes(bytes(64 << 20))
+                running.expect("is ended: .*cache-limit")
+                self.assertIsNotNone(wait_until(lambda: not (cache / "large").exists()))
+
     def test_descriptors(self):
         """None is lost, none is left."""
         with Host() as running, Hoard(running) as hoard:

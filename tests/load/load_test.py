@@ -129,7 +129,7 @@ class Machines(Fault):
             self.assertFalse(faults, running.text()[-4000:])
             self.check_ran(groups, reals)
             self.check_fair()
-            self.check_left(count, groups, reals)
+            self.check_left(count, reals)
 
     def boot(self, reals, stack):
         """They boot at the same time."""
@@ -176,7 +176,7 @@ class Machines(Fault):
         self.assertEqual(self.steady.back, [])
         self.assertGreaterEqual(index, FAIR)
 
-    def check_left(self, count, groups, reals):
+    def check_left(self, count, reals):
         """Nothing of all that."""
         running = self.running
         self.assertIsNone(running.process.poll())
@@ -194,10 +194,6 @@ class Machines(Fault):
         self.assertNotIn("breaks the rules", running.text())
         for vm in reals:
             self.assertEqual(vm.driver_sessions(), [])
-        # What is left of a worker that was killed goes with the next session of its VM at the latest.
-        for vm in groups + reals:
-            if list((running.cache / f"vm-{vm.name}").rglob("tempfile_*")):
-                vm.vectors()
         # Each of the two spare workers has a socket and a page.
         left = wait_until(lambda: len(host.descriptors(running.process.pid)) <= count + 2, 10)
         now = host.descriptors(running.process.pid)
