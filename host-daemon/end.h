@@ -22,7 +22,8 @@
 	    "the program does not read what it is sent, of which the host keeps no more than")     \
 	END(BUILD_TIME, WORKER, MS, "a build has taken longer than the host's build-time")         \
 	END(BUILD_MEMORY, WORKER, BYTES, "a build has taken more than the host's build-memory")    \
-	END(CACHE_SIZE, BROKER, BYTES, "compiled kernels take more than the host's cache-limit")
+	END(CACHE_SIZE, BROKER, BYTES, "compiled kernels take more than the host's cache-limit")   \
+	END(REVOKED, BROKER, NONE, "this machine's certificate has been revoked")
 
 enum gcl_end_reason {
 	GCL_END_NONE,

@@ -34,6 +34,7 @@
 #include "override.h"
 #include "owner.h"
 #include "page.h"
+#include "tls-front.h"
 
 struct gcl_broker;
 struct gcl_workers;
@@ -155,11 +156,18 @@ struct gcl_guest_ops {
 };
 
 /* A guest until it is passed to a worker. */
+/* Another machine, as guestcl-tls knows it. */
+struct gcl_peer {
+	uint64_t number; /* 0: the guest doesn't come from another machine */
+	char from[sizeof((struct gcl_front_guest *)0)->from];
+};
+
 struct gcl_guest {
 	struct gcl_list link; /* in waiting */
 	struct gcl_broker *broker;
 	const struct gcl_guest_ops *ops;
 	struct gcl_owner owner;
+	struct gcl_peer peer;
 	char who[192];		      /* "uid 1000, pid 77, clinfo", for the log */
 	struct gcl_greeting greeting; /* owns the connection and all descriptors */
 	bool waiting;		      /* greeted and let in */
@@ -210,9 +218,10 @@ void gcl_conns_init(struct gcl_conns *conns);
 void gcl_conn_accept(struct gcl_broker *broker, int socket);
 
 /** gcl_conn_accept_of() - the same for a socket that came by a way that tells the @owner; @who
- * is for the log ("VM web1"). */
+ * is for the log ("VM web1"). @from: NULL for a guest of this machine */
 void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
-			const struct gcl_owner *owner, const char *who);
+			const struct gcl_owner *owner, const char *who,
+			const struct gcl_peer *from);
 
 /** gcl_conns_wait() - whether those who come now have to wait: too many have not greeted, or a new
  * guestcld is about to take over. */
@@ -329,8 +338,9 @@ struct gcl_worker_process {
 	char title[sizeof((struct gcl_guest *)0)->who]; /* of the guest, for the log */
 	char program[64];				/* as the guest calls itself */
 	enum gcl_greeting_kind channel;
-	bool paused;	 /* by the operator, this session alone */
-	ev_tstamp since; /* of its state */
+	struct gcl_peer peer; /* as the guest's */
+	bool paused;	      /* by the operator, this session alone */
+	ev_tstamp since;      /* of its state */
 	ev_tstamp serving_since;
 	char report[1 + GCL_REASON_MAX];
 	size_t report_size;

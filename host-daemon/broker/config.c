@@ -203,6 +203,8 @@ const struct gcl_setting gcl_settings[] = {
 	TEXT("tls-key", tls_key, 0, "", NULL, "the certificate's key, in PEM"),
 	TEXT("tls-ca", tls_ca, 0, "", NULL,
 	     "certificate of the authority that vouches for guests, in PEM"),
+	TEXT("tls-crl", tls_crl, 0, "", NULL,
+	     "certificates that tls-ca has revoked, in PEM (guestcl pki revoke)"),
 	TEXT("tls-psk-file", tls_psk_file, 0, "", NULL,
 	     "pre-shared keys of guests without certificates, lines of NAME:HEX (guestcl pki psk)"),
 	NUMBER("tls-handshake-timeout", DURATION, tls_handshake_timeout, 100, 60000, "10s",
@@ -575,6 +577,8 @@ int gcl_config_check(const struct gcl_config *config, char *error, size_t error_
 		wrong = "tls-certificate, tls-key and tls-ca, or tls-psk-file";
 	else if (given > 0 && given < 3)
 		wrong = "tls-certificate, tls-key and tls-ca together";
+	else if (given == 0 && *config->tls_crl)
+		wrong = "tls-certificate, tls-key and tls-ca with tls-crl";
 	if (!wrong)
 		return 0;
 	snprintf(error, error_size, "listen-tls needs %s: guestcl pki makes such files", wrong);

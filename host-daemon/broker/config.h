@@ -102,6 +102,7 @@ struct gcl_config {
 	char tls_certificate[PATH_MAX];
 	char tls_key[PATH_MAX];
 	char tls_ca[PATH_MAX];
+	char tls_crl[PATH_MAX];
 	char tls_psk_file[PATH_MAX];
 	unsigned tls_handshake_timeout, tls_resume_time;
 	unsigned tls_compression;   /* whether it is */

@@ -258,7 +258,7 @@ void gcl_conn_accept(struct gcl_broker *broker, int socket)
 }
 
 void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting_kind kind,
-			const struct gcl_owner *owner, const char *who)
+			const struct gcl_owner *owner, const char *who, const struct gcl_peer *from)
 {
 	struct conn *conn = conn_create(broker, socket, kind);
 	struct ucred peer = {0};
@@ -266,6 +266,8 @@ void gcl_conn_accept_of(struct gcl_broker *broker, int socket, enum gcl_greeting
 	if (!conn)
 		return;
 	conn->guest.owner = *owner;
+	if (from)
+		conn->guest.peer = *from;
 	snprintf(conn->guest.who, sizeof conn->guest.who, "%s", who);
 	if (is_unix(socket) && !peer_check(conn, &peer))
 		return;

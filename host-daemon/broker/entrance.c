@@ -54,7 +54,7 @@ static void guest_take(struct gcl_entrance *entrance, int conn, const struct soc
 	if (!vm)
 		return;
 	snprintf(who, sizeof who, "VM %s, %s", vm->config.name, entrance->name);
-	gcl_conn_accept_of(entrance->broker, conn, entrance->kind, &vm->owner, who);
+	gcl_conn_accept_of(entrance->broker, conn, entrance->kind, &vm->owner, who, NULL);
 }
 
 /* ------------------------------------------------------------ accepting */

@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "broker.h"
 #include "jail/jail.h"
-#include "tls-front.h"
 #include "vm.h"
 
 #define BACKLOG 128
@@ -56,9 +55,9 @@ static void refuse(int conn, const struct gcl_front_guest *guest)
 static void guest_take(struct gcl_front *front, struct gcl_front_guest *guest, int conn)
 {
 	char who[sizeof((struct gcl_guest *)0)->who];
+	struct gcl_peer peer = {.number = guest->number};
 	const struct gcl_vm *vm;
 
-	guest->name[sizeof guest->name - 1] = guest->from[sizeof guest->from - 1] = '\0';
 	vm = gcl_vm_id_valid(guest->name) ? gcl_vms_find(front->broker, guest->name) : NULL;
 	if (!vm || vm->removed) {
 		if (!gcl_vm_id_valid(guest->name))
@@ -68,7 +67,41 @@ static void guest_take(struct gcl_front *front, struct gcl_front_guest *guest, i
 	}
 	fcntl(conn, F_SETFL, O_NONBLOCK);
 	snprintf(who, sizeof who, "VM %s, tls, %s", vm->config.name, guest->from);
-	gcl_conn_accept_of(front->broker, conn, GCL_GREETING_STREAM, &vm->owner, who);
+	memcpy(peer.from, guest->from, sizeof peer.from);
+	gcl_conn_accept_of(front->broker, conn, GCL_GREETING_STREAM, &vm->owner, who, &peer);
+}
+
+/* One that has no worker yet goes on as it came; guestcl-tls ends its connection itself if need be.
+ */
+static void session_heed(struct gcl_front *front, const struct gcl_front_guest *guest)
+{
+	gcl_list_for_each_safe (it, next, &front->broker->workers.list) {
+		struct gcl_worker_process *worker =
+			gcl_container_of(it, struct gcl_worker_process, link);
+
+		if (!guest->number || worker->peer.number != guest->number)
+			continue;
+		if (guest->said == GCL_FRONT_REVOKED) {
+			gcl_worker_end_because(worker, GCL_END_REVOKED, 0);
+			continue;
+		}
+		memcpy(worker->peer.from, guest->from, sizeof worker->peer.from);
+		gcl_log_info(broker, "session %ju: goes on from %s", (uintmax_t)worker->session,
+			     guest->from);
+	}
+}
+
+/* Return: whether it was what guestcl-tls says. */
+static bool said_take(struct gcl_front *front, struct gcl_front_guest *guest, int conn)
+{
+	guest->name[sizeof guest->name - 1] = guest->from[sizeof guest->from - 1] = '\0';
+	if (guest->said == GCL_FRONT_NEW && conn >= 0)
+		guest_take(front, guest, conn);
+	else if ((guest->said == GCL_FRONT_MOVED || guest->said == GCL_FRONT_REVOKED) && conn < 0)
+		session_heed(front, guest);
+	else
+		return false;
+	return true;
 }
 
 static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
@@ -92,10 +125,8 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 		n = gcl_fds_receive(io->fd, &guest, sizeof guest, MSG_DONTWAIT, &conn, 1, &count);
 		if (n == -EAGAIN || n == -EINTR)
 			return;
-		if (n == sizeof guest && count == 1) {
-			guest_take(front, &guest, conn);
+		if (n == sizeof guest && said_take(front, &guest, count ? conn : -1))
 			continue;
-		}
 		gcl_cleanup_close(&conn);
 		if (n == -EPROTO)
 			continue;     /* no descriptor was left for it; its guest finds it closed */
@@ -166,6 +197,8 @@ static const char *file_of(const struct gcl_config *config, size_t index)
 		return config->tls_ca;
 	case GCL_FRONT_PSK:
 		return config->tls_psk_file;
+	case GCL_FRONT_CRL:
+		return config->tls_crl;
 	default:
 		return "";
 	}

@@ -256,7 +256,9 @@ static struct json_object *session_status(const struct gcl_worker_process *worke
 	add_text(object, "who", worker->title);
 	add_text(object, "program", worker->program);
 	add_number(object, "worker_pid", (uint64_t)worker->pid);
-	add_text(object, "channel", channels[worker->channel]);
+	add_text(object, "channel", worker->peer.number ? "tls" : channels[worker->channel]);
+	if (worker->peer.number)
+		add_text(object, "peer", worker->peer.from);
 	add_text(object, "state", session_state(worker));
 	add_seconds(object, "age_s", gcl_clock() - worker->serving_since);
 	counts_add(object, &counts);

@@ -10,9 +10,9 @@
 #include "vm.h"
 
 /* Raised when what is saved means something else though its sizes are the same. */
-#define MEANING 4u
+#define MEANING 5u
 
-/* Sizes tell most changes: of what is saved here, and of what workers of another build share with
+/* Sizes tell most changes: of what is saved here, and of what processes of another build share with
  * us. FNV-1a. */
 unsigned gcl_takeover_layout(void)
 {
@@ -33,6 +33,10 @@ unsigned gcl_takeover_layout(void)
 		sizeof(struct gcl_worker_process),
 		sizeof(struct gcl_override),
 		sizeof(struct gcl_socket),
+		/* guestcl-tls stays, too. */
+		GCL_FRONT_FILES,
+		sizeof(struct gcl_front_setup),
+		sizeof(struct gcl_front_guest),
 	};
 	uint32_t hash = 2166136261u;
 

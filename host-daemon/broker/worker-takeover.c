@@ -19,6 +19,7 @@ void gcl_worker_save(const struct gcl_worker_process *worker, struct gcl_state *
 	GCL_STATE_PUT(state, worker->title);
 	GCL_STATE_PUT(state, worker->program);
 	GCL_STATE_PUT(state, worker->channel);
+	GCL_STATE_PUT(state, worker->peer);
 	GCL_STATE_PUT(state, worker->paused);
 	GCL_STATE_PUT(state, worker->heap_given);
 	GCL_STATE_PUT(state, worker->stopped);
@@ -44,6 +45,7 @@ int gcl_worker_restore(struct gcl_workers *workers, struct gcl_state *state)
 	GCL_STATE_GET(state, worker->title);
 	GCL_STATE_GET(state, worker->program);
 	GCL_STATE_GET(state, worker->channel);
+	GCL_STATE_GET(state, worker->peer);
 	GCL_STATE_GET(state, worker->paused);
 	GCL_STATE_GET(state, worker->heap_given);
 	GCL_STATE_GET(state, worker->stopped);

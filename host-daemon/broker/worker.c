@@ -486,6 +486,7 @@ int gcl_worker_serve(struct gcl_worker_process *worker, struct gcl_guest *guest)
 	snprintf(worker->program, sizeof worker->program, "%.*s",
 		 (int)sizeof guest->greeting.hello.program, guest->greeting.hello.program);
 	worker->channel = guest->greeting.kind;
+	worker->peer = guest->peer;
 	worker->guest = guest->ops->ended ? guest : NULL;
 	state_set(worker, GCL_WORKER_SERVING);
 	worker->serving_since = worker->since;

@@ -18,7 +18,7 @@ const char *argp_program_version = "guestcl " GUESTCL_VERSION;
 /* What is asked for, and how many names that takes. */
 static const struct action {
 	const char *name;
-	enum gcl_pki_use use;
+	enum gcl_pki_use use; /* GCL_PKI_ANY: names are taken as they are */
 	size_t names_min, names_max;
 	unsigned days;
 	int (*run)(const struct gcl_pki_wish *wish);
@@ -27,6 +27,8 @@ static const struct action {
 	{"server", GCL_PKI_SERVER, 1, GCL_PKI_NAMES_MAX, GCL_PKI_DAYS, gcl_pki_server},
 	{"client", GCL_PKI_CLIENT, 1, 1, GCL_PKI_DAYS, gcl_pki_client},
 	{"psk", GCL_PKI_CLIENT, 1, 1, 0, gcl_pki_psk},
+	{"revoke", GCL_PKI_ANY, 0, GCL_PKI_NAMES_MAX, 0, gcl_pki_revoke},
+	{"list", GCL_PKI_ANY, 0, 0, 0, gcl_pki_list},
 };
 
 struct command {
@@ -38,7 +40,9 @@ struct command {
 static const struct argp_option options[] = {
 	{"folder", 'f', "FOLDER", 0, "Where the authority is (initially " GCL_PKI_FOLDER ")", 0},
 	{"days", 'd', "N", 0,
-	 "How long the certificate is good (initially 825, the authority's own 3650)", 0},
+	 "How long the certificate is good (initially 825, the authority's own 3650), or the list "
+	 "of revoked ones (initially as long as the authority)",
+	 0},
 	{0},
 };
 
@@ -63,7 +67,9 @@ static void action_parse(struct argp_state *state, const char *text)
 			command->action = &actions[i];
 	}
 	if (!command->action)
-		argp_error(state, "\"%s\" can't be made: it is init, server, client or psk", text);
+		argp_error(state,
+			   "\"%s\" can't be done: it is init, server, client, psk, revoke or list",
+			   text);
 }
 
 static void name_parse(struct argp_state *state, const char *text)
@@ -73,7 +79,7 @@ static void name_parse(struct argp_state *state, const char *text)
 
 	if (wish->name_count == command->action->names_max)
 		argp_error(state, "one name too many: %s", text);
-	if (!gcl_pki_name_valid(command->action->use, text))
+	if (command->action->use != GCL_PKI_ANY && !gcl_pki_name_valid(command->action->use, text))
 		argp_error(state,
 			   "\"%s\" is no name: letters, digits, \".\", \"_\" and \"-\"; a client's "
 			   "has up to 64, a server's may be an address",
@@ -101,7 +107,8 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_END:
 		if (!command->action)
-			argp_error(state, "say what to make: init, server, client or psk");
+			argp_error(state,
+				   "say what to do: init, server, client, psk, revoke or list");
 		else if (command->wish.name_count < command->action->names_min)
 			argp_error(state, "name the %s", command->action->name);
 		return 0;
@@ -115,7 +122,8 @@ int main(int argc, char **argv)
 	static const struct argp parser = {
 		.options = options,
 		.parser = option_parse,
-		.args_doc = "init [NAME]\nserver NAME...\nclient NAME\npsk NAME",
+		.args_doc = "init [NAME]\nserver NAME...\nclient NAME\npsk NAME\nrevoke "
+			    "[NAME|FILE]...\nlist",
 		.doc = "Makes a small certificate authority, and what servers and clients of "
 		       "guestcl need to know each other.",
 	};
@@ -133,7 +141,7 @@ int main(int argc, char **argv)
 	argp_parse(&parser, argc, argv, 0, NULL, &command);
 	if (!command.wish.days)
 		command.wish.days = command.action->days;
-	if (!command.wish.name_count)
+	if (!command.wish.name_count && command.action->use == GCL_PKI_AUTHORITY)
 		command.names[command.wish.name_count++] = "guestcl";
 	return command.action->run(&command.wish) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -29,7 +30,8 @@
 /* A process is killed when it has not said who it is so long after it should have been. */
 #define LATE_SECONDS 1.
 
-#define FILE_BYTES (1u << 20)
+/* One whose certificate has been revoked is killed if its session has not ended after so long. */
+#define REVOKED_SECONDS 3.
 
 struct listener {
 	struct ev_loop *loop;
@@ -60,7 +62,10 @@ struct session {
 	char name[GCL_TLS_NAME_MAX + 1];
 	char host[64]; /* its address, without port */
 	char from[sizeof((struct gcl_front_guest *)0)->from];
+	uint64_t number; /* for guestcld; 0: it knows of none */
 	uint8_t token[GCL_TUNNEL_TOKEN];
+	uint8_t mark[GCL_TLS_MARK]; /* of its certificate */
+	bool revoked;
 	struct session *heir; /* YIELDING: to this one; ASKING: it is one's own back */
 	struct ev_io said;
 	struct ev_child child;
@@ -135,7 +140,7 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 
 	(void)events;
 	ev_child_stop(loop, child);
-	if (WIFSIGNALED(child->rstatus))
+	if (WIFSIGNALED(child->rstatus) && !session->revoked)
 		gcl_log_warn(session, "the process of %s was ended by signal %d", session->from,
 			     WTERMSIG(child->rstatus));
 	/* What it said last counts. */
@@ -144,6 +149,7 @@ static void on_child(struct ev_loop *loop, struct ev_child *child, int events)
 	heir_forget(session);
 	state_set(session, RELAYING);
 	session_deafen(session);
+	ev_timer_stop(loop, &session->late);
 	gcl_list_remove(&session->link);
 	free(session);
 }
@@ -159,15 +165,15 @@ static void on_late(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 /* ------------------------------------------------------------ what sessions say */
 
-/* A name may be a VM's, or not: guestcld knows. Return: 0 or -errno. */
-static int guest_hand_over(const struct session *session, int plain)
+/* @plain: a new guest's socket, or -1. Return: 0 or -errno. */
+static int broker_tell(const struct session *session, enum gcl_front_said said, int plain)
 {
-	struct gcl_front_guest guest = {0};
+	struct gcl_front_guest guest = {.said = said, .number = session->number};
 
 	snprintf(guest.name, sizeof guest.name, "%s", session->name);
 	snprintf(guest.from, sizeof guest.from, "%s", session->from);
 	return gcl_fds_send(session->listener->broker, &guest, sizeof guest, MSG_DONTWAIT, &plain,
-			    1);
+			    plain >= 0);
 }
 
 static int memory_make(void)
@@ -177,6 +183,16 @@ static int memory_make(void)
 	if (memfd < 0 || ftruncate(memfd, (off_t)gcl_tunnel_size()) < 0)
 		return -errno;
 	return steal_fd(&memfd);
+}
+
+static int numbers_make(struct session *session)
+{
+	if (getrandom(session->token, sizeof session->token, 0) != (ssize_t)sizeof session->token ||
+	    getrandom(&session->number, sizeof session->number, 0) !=
+		    (ssize_t)sizeof session->number)
+		return -EIO;
+	session->number |= !session->number;
+	return 0;
 }
 
 static void session_new(struct session *session)
@@ -189,12 +205,11 @@ static void session_new(struct session *session)
 	if (err == 0) {
 		one = pair[0];
 		other = pair[1];
-		if (getrandom(session->token, sizeof session->token, 0) !=
-		    (ssize_t)sizeof session->token)
-			err = -EIO;
+		err = numbers_make(session);
 	}
+	/* The name may be a VM's, or not: guestcld knows. */
 	if (err == 0)
-		err = guest_hand_over(session, one);
+		err = broker_tell(session, GCL_FRONT_NEW, one);
 	state_set(session, RELAYING);
 	if (err) {
 		gcl_log_peer(session, "can't take %s: %s", session->from, strerror(-err));
@@ -245,10 +260,40 @@ static void session_yielded(struct session *session, const int *fds, unsigned co
 		return;
 	memcpy(heir->token, session->token, sizeof heir->token);
 	memset(session->token, 0, sizeof session->token);
+	heir->number = session->number;
+	session->number = 0;
 	session->heir = heir->heir = NULL;
 	state_set(heir, RELAYING);
+	broker_tell(heir, GCL_FRONT_MOVED, -1);
 	gcl_log_info(session, "%s from %s: the session goes on", heir->name, heir->from);
 	answer(heir, GCL_SESSION_START, fds, count);
+}
+
+/* guestcld ends its session, of which the guest learns; should that not come through, its process
+ * ends. */
+static void revoked_end_soon(struct session *session)
+{
+	broker_tell(session, GCL_FRONT_REVOKED, -1);
+	ev_timer_stop(session->listener->loop, &session->late);
+	ev_timer_set(&session->late, REVOKED_SECONDS, 0.);
+	ev_timer_start(session->listener->loop, &session->late);
+}
+
+/* Return: whether its certificate is revoked. */
+static bool revoked_end(struct session *session)
+{
+	if (session->revoked)
+		return true;
+	if (!gcl_tls_revoked(&session->listener->credentials, session->mark))
+		return false;
+	gcl_log_warn(session, "%s from %s has to go: its certificate has been revoked",
+		     session->name, session->from);
+	session->revoked = true;
+	if (session->number)
+		revoked_end_soon(session);
+	else
+		kill(session->pid, SIGKILL);
+	return true;
 }
 
 static void record_take(struct session *session, struct gcl_session_record *record, const int *fds,
@@ -261,6 +306,10 @@ static void record_take(struct session *session, struct gcl_session_record *reco
 		if (session->state != HANDSHAKE)
 			break;
 		memcpy(session->name, record->name, sizeof session->name);
+		memcpy(session->mark, record->mark, sizeof session->mark);
+		/* Its handshake may have begun before the list was here. */
+		if (revoked_end(session))
+			return;
 		if (record->said == GCL_SESSION_NEW)
 			session_new(session);
 		else
@@ -460,40 +509,29 @@ static void on_pause_end(struct ev_loop *loop, struct ev_timer *timer, int event
 
 /* ------------------------------------------------------------ what guestcld says */
 
-static int file_read(int fd, gnutls_datum_t *data)
+static void revoked_look(struct listener *listener)
 {
-	ssize_t n, size = 0;
+	time_t until = listener->credentials.revoked_until;
 
-	data->data = malloc(FILE_BYTES);
-	if (!data->data)
-		return -ENOMEM;
-	while ((n = pread(fd, data->data + size, FILE_BYTES - (size_t)size, size)) > 0)
-		size += n;
-	data->size = (unsigned)size;
-	return n < 0 ? -errno : 0;
-}
-
-static void files_free(struct gcl_tls_files *files)
-{
-	gnutls_datum_t *const all[] = {&files->certificate, &files->private_key, &files->ca,
-				       &files->psk};
-
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(all); i++) {
-		if (all[i]->data)
-			explicit_bzero(all[i]->data, all[i]->size);
-		free(all[i]->data);
-	}
+	if (until && until < time(NULL))
+		gcl_log_warn(config,
+			     "the list of revoked certificates (tls-crl) is out of date: it stays "
+			     "in force, but newer ones may be missing in it; guestcl pki revoke "
+			     "makes it anew");
+	gcl_list_for_each (it, &listener->sessions)
+		revoked_end(gcl_container_of(it, struct session, link));
 }
 
 /* What was before stays in use if this is no good. */
 static void credentials_take(struct listener *listener, const int fds[GCL_FRONT_FILES])
 {
-	_cleanup_(files_free) struct gcl_tls_files files = {0};
+	_cleanup_(gcl_tls_files_fini) struct gcl_tls_files files = {0};
 	gnutls_datum_t *const data[GCL_FRONT_FILES] = {
 		[GCL_FRONT_CERTIFICATE] = &files.certificate,
 		[GCL_FRONT_KEY] = &files.private_key,
 		[GCL_FRONT_CA] = &files.ca,
 		[GCL_FRONT_PSK] = &files.psk,
+		[GCL_FRONT_CRL] = &files.crl,
 	};
 	struct gcl_tls_credentials credentials;
 	char reason[256] = "";
@@ -501,7 +539,7 @@ static void credentials_take(struct listener *listener, const int fds[GCL_FRONT_
 
 	for (size_t i = 0; i < GCL_FRONT_FILES && err == 0; i++) {
 		if (data[i] && fds[i] >= 0)
-			err = file_read(fds[i], data[i]);
+			err = gcl_tls_file_read(fds[i], data[i]);
 	}
 	if (err)
 		snprintf(reason, sizeof reason, "%s", strerror(-err));
@@ -516,6 +554,7 @@ static void credentials_take(struct listener *listener, const int fds[GCL_FRONT_
 	gcl_tls_credentials_fini(&listener->credentials);
 	listener->credentials = credentials;
 	listener->ready = true;
+	revoked_look(listener);
 }
 
 static void setup_take(struct listener *listener, int fds[GCL_FRONT_FILES])

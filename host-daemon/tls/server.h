@@ -16,6 +16,9 @@
  * the plain socket) passes to the new one, and the old one ends. A token is good only for the name
  * that it was given to.
  *
+ * When a certificate is revoked the listener ends the sessions of who has shown it, which it knows
+ * by the certificates' marks.
+ *
  * The listener is trusted with names, and so is each process until it has told one: the handshake
  * is done by GnuTLS before it is known who is there. After that a session's process can harm
  * its own session, and nothing else: it can open nothing, connect to nothing, and make no process.
@@ -45,6 +48,7 @@ struct gcl_session_record {
 	uint32_t said;
 	char name[GCL_TLS_NAME_MAX + 8];
 	uint8_t token[GCL_TUNNEL_TOKEN];
+	uint8_t mark[GCL_TLS_MARK]; /* of its certificate; zeroes: it has a key */
 };
 
 /* ------------------------------------------------------------ the listener (listener.c) */

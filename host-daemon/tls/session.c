@@ -19,6 +19,9 @@
 #include "relay.h"
 #include "server.h"
 
+/* How long a guest that is refused has for reading why. */
+#define FAREWELL_MS 500
+
 struct process {
 	const struct gcl_tls_session *session;
 	struct gcl_tls tls;
@@ -26,12 +29,27 @@ struct process {
 	struct gcl_relay relay;
 	struct gcl_tunnel_open open;
 	char name[GCL_TLS_NAME_MAX + 1];
+	uint8_t mark[GCL_TLS_MARK];
 	int memfd;
 };
+
+/* What has been said to the guest is lost if its own words are unread when the socket closes. */
+static void farewell(const struct process *process)
+{
+	int64_t end = gcl_relay_now() + FAREWELL_MS, left;
+	struct pollfd net = {.fd = process->session->net, .events = POLLIN};
+	char rest[4096];
+
+	shutdown(net.fd, SHUT_WR);
+	while ((left = end - gcl_relay_now()) > 0 && poll(&net, 1, (int)left) > 0 &&
+	       recv(net.fd, rest, sizeof rest, MSG_DONTWAIT) > 0)
+		;
+}
 
 _Noreturn static void refuse(const struct process *process, const char *what)
 {
 	gcl_log_peer(session, "refused %s: %s", process->session->from, what);
+	farewell(process);
 	_exit(0);
 }
 
@@ -44,6 +62,8 @@ static void greet(struct process *process)
 
 	if (err == 0)
 		err = gcl_tls_name(&process->tls, process->name);
+	if (err == 0)
+		err = gcl_tls_mark(&process->tls, process->mark);
 	if (err == 0)
 		err = gcl_relay_exact(&process->relay, &process->open, sizeof process->open,
 				      deadline);
@@ -102,6 +122,7 @@ static void session_get(struct process *process)
 		record.said = GCL_SESSION_RESUME;
 	memcpy(record.token, process->open.token, sizeof record.token);
 	memcpy(record.name, process->name, sizeof process->name);
+	memcpy(record.mark, process->mark, sizeof record.mark);
 	if (gcl_fds_send(control, &record, sizeof record, 0, NULL, 0) < 0)
 		_exit(1);
 	do

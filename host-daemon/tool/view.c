@@ -103,6 +103,7 @@ static void session_read(struct gcl_view_row *row, struct json_object *object)
 	text(object, "vm", row->owner, sizeof row->owner);
 	text(object, "state", row->state, sizeof row->state);
 	text(object, "channel", row->kind, sizeof row->kind);
+	text(object, "peer", row->peer, sizeof row->peer);
 	row->age = seconds(object, "age_s");
 }
 

@@ -43,6 +43,7 @@ struct gcl_view_row {
 	char name[GCL_VIEW_NAME_MAX];  /* device, VM; a session's program */
 	char state[16];		       /* a device's type */
 	char kind[16];		       /* a VM's; a session's channel */
+	char peer[72];		       /* a session's, on another machine */
 	char owner[GCL_VIEW_NAME_MAX]; /* a session's VM, a device's platform */
 	uint64_t limit;		       /* of memory; 0: none */
 	uint64_t weight, sessions;     /* a VM's */

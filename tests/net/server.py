@@ -35,6 +35,7 @@ class Server:
         self.wrapper = list(wrapper)
         self.port = int(self.settings.pop("port", 0)) or free_port()
         self.log = self.folder / "guestcld.log"
+        self.control = self.folder / "control.sock"
         self.process = None
         if not self.pki.exists():
             self.make("init")
@@ -54,11 +55,13 @@ class Server:
             "tls-certificate": files / "certificate.pem",
             "tls-key": files / "key.pem",
             "tls-ca": files / "ca.pem",
+            "tls-crl": self.pki / "crl.pem",
             "tls-psk-file": self.pki / "clients/two/psk",
             "tls-program": PATHS["tls"],
             "tls-resume-time": "5s",
             "vm-dir": self.folder / "vm",
             "socket": self.folder / "guestcld.sock",
+            "control-socket": self.control,
             "worker": PATHS["worker"],
             "cache-dir": self.folder / "cache",
             **self.settings,
@@ -184,6 +187,11 @@ class Proxy:
                 self.pairs.remove(pair)
                 for end in pair:
                     end.close()
+
+    def source(self):
+        """The port that the latest connection comes from, for the server."""
+        with self.lock:
+            return self.pairs[-1][1].getsockname()[1] if self.pairs else 0
 
     def drop(self, reset=False):
         """Ends all connections, with a reset or without."""

@@ -6,6 +6,7 @@ tls_test.py STEPS [-v] [CLASS[.test]...]: STEPS is the program of steps.c; GUEST
 folder.
 """
 
+import json
 import os
 import pathlib
 import random
@@ -24,6 +25,7 @@ STEPS = sys.argv.pop(1)
 COMPLAINT = re.compile(r"ERROR: \w+Sanitizer|: runtime error: ")
 NATIVE = {**os.environ, "OCL_ICD_VENDORS": "/etc/OpenCL/vendors"}
 SANITIZED = bool(os.environ.get("GUESTCL_SANITIZED"))
+TAKEN_OVER_STEPS = "800" if SANITIZED else "3200"
 DROPPED_STEPS = "320" if SANITIZED else "2400"
 SLOW = 120  # seconds that nothing takes, even on a machine that has much else to do
 
@@ -177,6 +179,134 @@ class Identity(Case):
 
     def served_as(self, name):
         return self.run_guest(name=name).returncode == 0
+
+
+class Revoked(Case):
+    settings = {"tls-resume-time": "60s"}
+
+    def reload(self, text="", **changes):
+        """Until guestcld has read its files again."""
+        begin = self.server.mark()
+        self.server.configuration(**changes)
+        self.server.process.send_signal(signal.SIGHUP)
+        if text:
+            self.server.wait_log(text, begin)
+        return begin
+
+    def again(self, name):
+        """A new certificate of a name whose first one was revoked."""
+        for path in (self.server.pki / "clients" / name).iterdir():
+            path.unlink()
+        self.server.make("client", name)
+
+    def test_refused(self):
+        """Only whose certificate was revoked, whether its VM exists or not."""
+        self.server.make("revoke", "stranger")
+        self.reload()
+        begin = self.server.mark()
+
+        def refused():
+            return "has been revoked" in self.run_guest(name="stranger").stderr
+
+        self.assertTrue(wait_until(refused, SLOW))
+        self.server.wait_log('the certificate of "stranger" has been revoked', begin)
+        self.assert_served()
+        self.assert_served(name="two")
+
+    def test_running(self):
+        """Its session ends with the reload, and comes back no more; another one's goes on."""
+        begin = self.server.mark()
+        guest = subprocess.Popen([STEPS, "1000000"], env=self.server.environment(),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self.addCleanup(guest.kill)
+        self.server.wait_log("VM one, tls", begin)
+        other = subprocess.Popen([STEPS, "1000000"], env=self.server.environment(name="two"),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self.addCleanup(other.kill)
+        self.server.wait_log("VM two, tls", begin)
+        self.server.make("revoke", "one")
+        self.addCleanup(self.again, "one")
+        self.reload("one from 127.0.0.1 port")
+        _, err = guest.communicate(timeout=50)
+        self.assertNotEqual(guest.returncode, 0)
+        self.assertIn("ended this session: this machine's certificate has been revoked", err)
+        self.assertIsNone(other.poll())
+        other.kill()
+        other.communicate()
+        self.assert_refused("certificate has been revoked")
+
+    def test_dropped(self):
+        """Of one whose connection is away at that time: it finds its session no more."""
+        proxy = Proxy(self.server.port)
+        self.addCleanup(proxy.stop)
+        begin = self.server.mark()
+        guest = subprocess.Popen([STEPS, "1000000"], env=self.server.environment(port=proxy.port),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        self.addCleanup(guest.kill)
+        self.server.wait_log("served by worker", begin)
+        proxy.refusing = True
+        proxy.drop()
+        self.server.wait_log("the session waits", begin)
+        self.server.make("revoke", "one")
+        self.addCleanup(self.again, "one")
+        self.reload("one from 127.0.0.1 port")
+        proxy.refusing = False
+        guest.communicate(timeout=50)
+        self.assertNotEqual(guest.returncode, 0)
+        self.server.wait_log("ended after", begin)
+
+    def test_server(self):
+        """A client that has the list refuses a revoked server."""
+        files = self.files("with-list", crl_pem=self.server.pki / "crl.pem")
+        self.assert_served(files=files)
+        other = pathlib.Path(self.directory.name) / "revoked.pem"
+        lists = self.server.pki / "crl.pem"
+        before = lists.read_bytes()
+        self.server.make("revoke", self.server.address)
+        other.write_bytes(lists.read_bytes())
+        lists.write_bytes(before)
+        files = self.files("with-it-in", crl_pem=other)
+        self.assert_refused("has been revoked", files=files)
+
+    def certtool_list(self, name, ca, *days):
+        path = pathlib.Path(self.directory.name) / name
+        template = pathlib.Path(self.directory.name) / "template"
+        template.write_text("\n".join(days) + "\n")
+        subprocess.run(
+            ["certtool", "--generate-crl", "--load-ca-certificate", ca / "ca.pem", "--load-ca-privkey",
+             ca / "ca-key.pem", "--load-certificate", self.server.pki / "clients/stranger/certificate.pem",
+             "--template", template, "--outfile", path],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        return path
+
+    def test_out_of_date(self):
+        """An old list stays in force, and keeps nobody else out."""
+        old = self.certtool_list("old.pem", self.server.pki, 'crl_this_update_date = "2020-01-01"',
+                                 'crl_next_update_date = "2020-02-01"')  # fmt: skip
+        self.reload("(tls-crl) is out of date", **{"tls-crl": old})
+        self.assert_served()
+        self.assert_refused("has been revoked", name="stranger")
+        self.assert_served(files=self.files("with-old-list", crl_pem=old))
+        self.reload()
+
+    def test_no_list(self):
+        """A file that is no list, or another authority's, changes nothing."""
+        other = pathlib.Path(self.directory.name) / "others"
+        self.server.make("init", folder=other)
+        bad = pathlib.Path(self.directory.name) / "bad.pem"
+        bad.write_text("-----BEGIN X509 CRL-----\nbm8gbGlzdA==\n-----END X509 CRL-----\n")
+        empty = pathlib.Path(self.directory.name) / "empty.pem"
+        empty.write_text("")
+        for path in (other / "crl.pem", bad, empty):
+            self.reload("shown what they were before: the list of revoked certificates",
+                        **{"tls-crl": path})  # fmt: skip
+            self.assert_served()
+            files = self.files(f"with-{path.name}-{path.parent.name}", crl_pem=path)
+            self.assert_refused("the list of revoked certificates", files=files)
+        self.reload("can't read", **{"tls-crl": "/nonexistent/crl.pem"})
+        self.assert_served()
+        self.reload()
 
 
 class Hostile(Case):
@@ -384,19 +514,35 @@ class Resume(Case):
 
 
 class Takeover(Case):
+    def sessions(self):
+        """Of guestcld's status: way and address of each."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.server.control))
+            control.sendall(b'{"do": "status"}\n')
+            answer = json.loads(control.makefile().readline())
+        return [(session["channel"], session.get("peer")) for session in answer["sessions"]]
+
+    def told_of(self, proxy):
+        """One session, and it comes from there."""
+        return self.sessions() == [("tls", f"127.0.0.1 port {proxy.source()}")]
+
     def test_restart(self):
         """Another guestcld takes over: sessions go on, can be resumed, and new ones begin."""
         proxy = Proxy(self.server.port)
         self.addCleanup(proxy.stop)
-        wanted = subprocess.run([STEPS, "1600"], env=NATIVE, capture_output=True, text=True,
+        wanted = subprocess.run([STEPS, TAKEN_OVER_STEPS], env=NATIVE, capture_output=True, text=True,
                                 check=True, timeout=SLOW).stdout  # fmt: skip
         begin = self.server.mark()
-        guest = subprocess.Popen([STEPS, "1600"], env=self.server.environment(port=proxy.port),
+        guest = subprocess.Popen([STEPS, TAKEN_OVER_STEPS], env=self.server.environment(port=proxy.port),
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
         self.server.wait_log("served by worker", begin)
+        self.assertTrue(wait_until(lambda: self.told_of(proxy), SLOW), self.sessions())
         self.server.process.send_signal(signal.SIGUSR2)
         self.server.wait_log("took over; sessions: 1", begin)
+        self.assertTrue(self.told_of(proxy), self.sessions())
         proxy.drop()
+        self.server.wait_log(": goes on from 127.0.0.1 port", begin)
+        self.assertTrue(wait_until(lambda: self.told_of(proxy), SLOW), self.sessions())
         self.assert_served()
         out, err = guest.communicate(timeout=SLOW)
         self.assertEqual(out, wanted, err + self.server.log.read_text())
@@ -427,6 +573,9 @@ class Settings(unittest.TestCase):
             status, text = self.check(f'\n\nlisten-tls = ":17228"\n{more}')
             self.assertNotEqual(status, 0, text)
             self.assertIn("FILE:3: listen-tls needs", text)
+        status, text = self.check('listen-tls = ":1"\ntls-psk-file = /x\ntls-crl = /y\n')
+        self.assertNotEqual(status, 0, text)
+        self.assertIn("with tls-crl", text)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@
 #include "tls.h"
 
 #define ADDRESSES_MAX 8
-#define FILE_BYTES    (1u << 20)
 
 /* Pauses between attempts to connect again. */
 #define RETRY_FIRST_MS 50
@@ -290,7 +289,8 @@ static bool plain_gone(const struct gcl_tls_client *client)
 	return poll(&fd, 1, 0) > 0;
 }
 
-/* One attempt. Return: 0; -ESTALE, -EINTR: it makes no sense to go on; another -errno. */
+/* One attempt. Return: 0; -ESTALE, -EINTR, or a certificate that was revoked: it makes no
+ * sense to go on; another -errno. */
 static int resume_once(struct gcl_tls_client *client, int64_t deadline)
 {
 	struct gcl_tunnel_welcome welcome = client->welcome;
@@ -325,10 +325,13 @@ static bool resume(struct gcl_tls_client *client)
 		err = resume_once(client, GCL_MIN(until, now + ATTEMPT_MS));
 		if (err == 0)
 			return true;
-		if (err == -ESTALE || err == -EINTR || poll(&wake, 1, pause) > 0)
+		if (err == -ESTALE || err == -EINTR || client->tls.revoked ||
+		    poll(&wake, 1, pause) > 0)
 			break;
 		pause = GCL_MIN(2 * pause, RETRY_MAX_MS);
 	}
+	if (client->tls.revoked)
+		return false; /* that is the reason */
 	snprintf(client->relay.reason, sizeof client->relay.reason,
 		 err == -ESTALE ? "the server has given the session up"
 				: "the connection was lost, and couldn't be made again within "
@@ -367,59 +370,53 @@ static int file_load(const char *folder, const char *name, gnutls_datum_t *data)
 {
 	char path[4096];
 	_cleanup_close_ int fd = -1;
-	ssize_t n, size = 0;
 
 	if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
 		return -ENAMETOOLONG;
 	fd = gcl_shm_fd(open(path, O_RDONLY | O_CLOEXEC));
-	if (fd < 0)
-		return -errno;
-	data->data = malloc(FILE_BYTES);
-	if (!data->data)
-		return -ENOMEM;
-	while ((n = read(fd, data->data + size, FILE_BYTES - (size_t)size)) > 0)
-		size += n;
-	data->size = (unsigned)size;
-	return n < 0 ? -errno : 0;
+	return fd < 0 ? -errno : gcl_tls_file_read(fd, data);
 }
 
-static void files_free(struct gcl_tls_files *files)
+/* Return: -errno, but not -ENOENT, which would mean that there is no such server. */
+static int file_missing(const char *folder, const char *name, int err, char *reason, size_t size)
 {
-	gnutls_datum_t *const all[] = {&files->ca, &files->certificate, &files->private_key,
-				       &files->psk};
+	snprintf(reason, size,
+		 "can't read %s/%s: %s; guestcl pki client makes what belongs there, or set "
+		 "GUESTCL_TLS to another folder",
+		 folder, name, strerror(-err));
+	return err == -ENOENT ? -EINVAL : err;
+}
 
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(all); i++) {
-		if (all[i]->data)
-			explicit_bzero(all[i]->data, all[i]->size);
-		free(all[i]->data);
+/* What has to be there, and what may be. */
+static int certificates_load(struct gcl_tls_files *files, const char *folder, char *reason,
+			     size_t size)
+{
+	static const char *const names[] = {"ca.pem", "certificate.pem", "key.pem", "crl.pem"};
+	gnutls_datum_t *const data[] = {&files->ca, &files->certificate, &files->private_key,
+					&files->crl};
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(names); i++) {
+		int err = file_load(folder, names[i], data[i]);
+
+		if (err && (err != -ENOENT || data[i] != &files->crl))
+			return file_missing(folder, names[i], err, reason, size);
 	}
+	return 0;
 }
 
 /* A pre-shared key if there is one, else certificates. */
 static int credentials_load(struct gcl_tls_client *client, const char *folder, char *reason,
 			    size_t size)
 {
-	static const char *const names[] = {"ca.pem", "certificate.pem", "key.pem"};
-	_cleanup_(files_free) struct gcl_tls_files files = {0};
-	gnutls_datum_t *const data[] = {&files.ca, &files.certificate, &files.private_key};
+	_cleanup_(gcl_tls_files_fini) struct gcl_tls_files files = {0};
 	int err = file_load(folder, "psk", &files.psk);
 
-	if (err && err != -ENOENT) {
-		snprintf(reason, size, "can't read %s/psk: %s", folder, strerror(-err));
+	if (err && err != -ENOENT)
+		return file_missing(folder, "psk", err, reason, size);
+	if (err)
+		err = certificates_load(&files, folder, reason, size);
+	if (err)
 		return err;
-	}
-	for (size_t i = 0; err && i < GCL_ARRAY_SIZE(names); i++) {
-		int failed = file_load(folder, names[i], data[i]);
-
-		if (!failed)
-			continue;
-		snprintf(reason, size,
-			 "can't read %s/%s: %s; guestcl pki client makes what belongs there, or "
-			 "set GUESTCL_TLS to another folder",
-			 folder, names[i], strerror(-failed));
-		/* -ENOENT would mean that there is no such server. */
-		return failed == -ENOENT ? -EINVAL : failed;
-	}
 	return gcl_tls_credentials_init(&client->credentials, false, &files, reason, size);
 }
 

@@ -23,155 +23,6 @@
 #define PRIORITY_KEYS	      PRIORITY_CERTIFICATES ":-KX-ALL:+ECDHE-PSK:+DHE-PSK"
 #define PRIORITY_BOTH	      PRIORITY_CERTIFICATES ":+ECDHE-PSK:+DHE-PSK"
 
-/* ------------------------------------------------------------ credentials */
-
-static int credentials_failed(struct gcl_tls_credentials *credentials, char *reason, size_t size,
-			      const char *what, int err)
-{
-	snprintf(reason, size, "%s: %s", what, gnutls_strerror(err));
-	gcl_tls_credentials_fini(credentials);
-	return -EINVAL;
-}
-
-/* Cuts the lines to strings, without what is behind the last. */
-static char *lines_cut(const gnutls_datum_t *text)
-{
-	char *lines = calloc(1, (size_t)text->size + 2), *to = lines;
-
-	for (unsigned i = 0; lines && i < text->size; i++) {
-		char c = (char)text->data[i];
-
-		if (c == '\r')
-			continue;
-		if (c != '\n')
-			*to++ = c;
-		else if (to > lines && to[-1])
-			*to++ = '\0';
-	}
-	return lines;
-}
-
-static bool line_valid(const char *line)
-{
-	size_t name = strcspn(line, ":");
-	const char *hex = line + name + 1;
-
-	return line[name] && name > 0 && name <= GCL_TLS_NAME_MAX && strlen(hex) >= 32 &&
-	       strlen(hex) <= 128 && strlen(hex) % 2 == 0 &&
-	       strspn(hex, "0123456789abcdefABCDEF") == strlen(hex);
-}
-
-static int key_find(gnutls_session_t session, const char *name, gnutls_datum_t *key)
-{
-	const struct gcl_tls_credentials *credentials = gnutls_session_get_ptr(session);
-	size_t length = strlen(name);
-
-	for (const char *line = credentials->key_lines; *line; line += strlen(line) + 1) {
-		gnutls_datum_t hex = {(unsigned char *)line + length + 1, 0};
-
-		if (strncmp(line, name, length) != 0 || line[length] != ':')
-			continue;
-		hex.size = (unsigned)strlen((const char *)hex.data);
-		return gnutls_hex_decode2(&hex, key) < 0 ? -1 : 0;
-	}
-	return -1;
-}
-
-static int keys_load(struct gcl_tls_credentials *credentials, bool server,
-		     const gnutls_datum_t *text, char *reason, size_t size)
-{
-	char name[GCL_TLS_NAME_MAX + 1];
-	gnutls_datum_t key;
-	int err;
-
-	credentials->key_lines = lines_cut(text);
-	if (!credentials->key_lines)
-		return credentials_failed(credentials, reason, size, "pre-shared keys",
-					  GNUTLS_E_MEMORY_ERROR);
-	for (const char *line = credentials->key_lines; *line; line += strlen(line) + 1) {
-		if (line_valid(line))
-			continue;
-		snprintf(reason, size,
-			 "a pre-shared key's line is not NAME:HEX with 32 to 128 digits, as "
-			 "guestcl pki psk makes it");
-		gcl_tls_credentials_fini(credentials);
-		return -EINVAL;
-	}
-	if (server) {
-		err = gnutls_psk_allocate_server_credentials(&credentials->keys);
-		if (err < 0)
-			return credentials_failed(credentials, reason, size, "pre-shared keys",
-						  err);
-		gnutls_psk_set_server_credentials_function(credentials->keys, key_find);
-		return 0;
-	}
-	snprintf(name, sizeof name, "%.*s", (int)strcspn(credentials->key_lines, ":"),
-		 credentials->key_lines);
-	key.data = (unsigned char *)credentials->key_lines + strlen(name);
-	key.data += *key.data == ':';
-	key.size = (unsigned)strlen((const char *)key.data);
-	err = gnutls_psk_allocate_client_credentials(&credentials->key);
-	if (err == 0)
-		err = gnutls_psk_set_client_credentials(credentials->key, name, &key,
-							GNUTLS_PSK_KEY_HEX);
-	return err < 0 ? credentials_failed(credentials, reason, size, "the pre-shared key", err)
-		       : 0;
-}
-
-static int certificates_load(struct gcl_tls_credentials *credentials,
-			     const struct gcl_tls_files *files, char *reason, size_t size)
-{
-	int err = gnutls_certificate_allocate_credentials(&credentials->certificates);
-
-	if (err < 0)
-		return credentials_failed(credentials, reason, size, "certificates", err);
-	err = gnutls_certificate_set_x509_trust_mem(credentials->certificates, &files->ca,
-						    GNUTLS_X509_FMT_PEM);
-	if (err <= 0)
-		return credentials_failed(credentials, reason, size,
-					  "the authority's certificate (ca.pem)",
-					  err ? err : GNUTLS_E_NO_CERTIFICATE_FOUND);
-	err = gnutls_certificate_set_x509_key_mem(credentials->certificates, &files->certificate,
-						  &files->private_key, GNUTLS_X509_FMT_PEM);
-	if (err < 0)
-		return credentials_failed(credentials, reason, size, "the certificate and its key",
-					  err);
-	return 0;
-}
-
-int gcl_tls_credentials_init(struct gcl_tls_credentials *credentials, bool server,
-			     const struct gcl_tls_files *files, char *reason, size_t reason_size)
-{
-	int err = 0;
-
-	*credentials = (struct gcl_tls_credentials){0};
-	if (files->psk.data)
-		err = keys_load(credentials, server, &files->psk, reason, reason_size);
-	if (err == 0 && files->certificate.data)
-		err = certificates_load(credentials, files, reason, reason_size);
-	return err;
-}
-
-void gcl_tls_credentials_fini(struct gcl_tls_credentials *credentials)
-{
-	if (credentials->certificates)
-		gnutls_certificate_free_credentials(credentials->certificates);
-	if (credentials->keys)
-		gnutls_psk_free_server_credentials(credentials->keys);
-	if (credentials->key)
-		gnutls_psk_free_client_credentials(credentials->key);
-	if (credentials->key_lines) {
-		for (char *line = credentials->key_lines; *line;) {
-			size_t length = strlen(line);
-
-			explicit_bzero(line, length);
-			line += length + 1;
-		}
-		free(credentials->key_lines);
-	}
-	*credentials = (struct gcl_tls_credentials){0};
-}
-
 /* ------------------------------------------------------------ the two buffers */
 
 static ssize_t pull(gnutls_transport_ptr_t data, void *to, size_t size)
@@ -354,26 +205,71 @@ void gcl_tls_fini(struct gcl_tls *tls)
 	*tls = (struct gcl_tls){.fd = -1};
 }
 
-/* What GnuTLS says of an error, in words for users. */
-static void reason_tell(const struct gcl_tls *tls, int err, char *reason, size_t size)
+/* The name in the other side's certificate, which only who has verified that believes. */
+static int common_name(gnutls_session_t session, char *name, size_t *size)
 {
-	gnutls_datum_t text = {0};
-	unsigned status;
+	unsigned count = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+	gnutls_x509_crt_t certificate;
+	char second[GCL_TLS_NAME_MAX + 1];
+	size_t second_size = sizeof second;
+	int err;
 
+	if (!chain || !count || gnutls_x509_crt_init(&certificate) < 0)
+		return -EPROTO;
+	err = gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER);
+	if (err == 0)
+		err = gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0,
+						    name, size);
+	/* Two names are none. */
+	if (err == 0 &&
+	    gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 1, 0, second,
+					  &second_size) != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+		err = -1;
+	gnutls_x509_crt_deinit(certificate);
+	return err < 0 || strlen(name) != *size ? -EPROTO : 0;
+}
+
+static void reason_certificate(struct gcl_tls *tls, char *reason, size_t size)
+{
+	unsigned status = gnutls_session_get_verify_cert_status(tls->session);
+	char name[GCL_TLS_NAME_MAX + 1];
+	size_t name_size = sizeof name;
+	gnutls_datum_t text = {0};
+
+	tls->revoked = status & GNUTLS_CERT_REVOKED;
+	if (tls->revoked) {
+		/* Its authority has signed that name. */
+		if (common_name(tls->session, name, &name_size) < 0)
+			snprintf(name, sizeof name, "?");
+		snprintf(reason, size, "the certificate of \"%s\" has been revoked", name);
+		return;
+	}
+	gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
+	snprintf(reason, size, "its certificate is not trusted: %s",
+		 text.data ? (const char *)text.data : "");
+	gnutls_free(text.data);
+	/* Sentences, with a blank behind the last. */
+	for (size_t end = strlen(reason); end && strchr(" .", reason[end - 1]);)
+		reason[--end] = '\0';
+}
+
+/* What GnuTLS says of an error, in words for users. */
+static void reason_tell(struct gcl_tls *tls, int err, char *reason, size_t size)
+{
 	switch (err) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
-		status = gnutls_session_get_verify_cert_status(tls->session);
-		gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
-		snprintf(reason, size, "its certificate is not trusted: %s",
-			 text.data ? (const char *)text.data : "");
-		gnutls_free(text.data);
-		/* Sentences, with a blank behind the last. */
-		for (size_t end = strlen(reason); end && strchr(" .", reason[end - 1]);)
-			reason[--end] = '\0';
+		reason_certificate(tls, reason, size);
 		break;
 	case GNUTLS_E_FATAL_ALERT_RECEIVED:
-		snprintf(reason, size, "it refused: %s",
-			 gnutls_alert_get_name(gnutls_alert_get(tls->session)));
+		tls->revoked = gnutls_alert_get(tls->session) == GNUTLS_A_CERTIFICATE_REVOKED;
+		if (tls->revoked)
+			snprintf(reason, size,
+				 "it refused: this machine's certificate has been "
+				 "revoked");
+		else
+			snprintf(reason, size, "it refused: %s",
+				 gnutls_alert_get_name(gnutls_alert_get(tls->session)));
 		break;
 	case GNUTLS_E_PREMATURE_TERMINATION:
 	case GNUTLS_E_PULL_ERROR:
@@ -386,15 +282,24 @@ static void reason_tell(const struct gcl_tls *tls, int err, char *reason, size_t
 	}
 }
 
+/* GnuTLS calls each certificate that is refused a bad one. */
+static void alert_send(struct gcl_tls *tls, int err)
+{
+	if (err == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR && tls->revoked)
+		gnutls_alert_send(tls->session, GNUTLS_AL_FATAL, GNUTLS_A_CERTIFICATE_REVOKED);
+	else
+		gnutls_alert_send_appropriate(tls->session, err);
+	gcl_tls_flush(tls);
+}
+
 int gcl_tls_handshake(struct gcl_tls *tls, char *reason, size_t reason_size)
 {
 	for (;;) {
 		int err = gnutls_handshake(tls->session), flushed;
 
 		if (err < 0 && gnutls_error_is_fatal(err)) {
-			gnutls_alert_send_appropriate(tls->session, err);
-			gcl_tls_flush(tls);
 			reason_tell(tls, err, reason, reason_size);
+			alert_send(tls, err);
 			return -EPROTO;
 		}
 		flushed = gcl_tls_flush(tls);
@@ -411,28 +316,12 @@ int gcl_tls_handshake(struct gcl_tls *tls, char *reason, size_t reason_size)
 
 static int name_of_certificate(struct gcl_tls *tls, char *name, size_t *size)
 {
-	unsigned count = 0, status = 1;
-	const gnutls_datum_t *chain = gnutls_certificate_get_peers(tls->session, &count);
-	gnutls_x509_crt_t certificate;
-	char second[GCL_TLS_NAME_MAX + 1];
-	size_t second_size = sizeof second;
-	int err;
+	unsigned status = 1;
 
 	/* It was checked in the handshake; this is for who changes that. */
-	if (!chain || !count || gnutls_certificate_verify_peers2(tls->session, &status) < 0 ||
-	    status || gnutls_x509_crt_init(&certificate) < 0)
+	if (gnutls_certificate_verify_peers2(tls->session, &status) < 0 || status)
 		return -EPROTO;
-	err = gnutls_x509_crt_import(certificate, &chain[0], GNUTLS_X509_FMT_DER);
-	if (err == 0)
-		err = gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0,
-						    name, size);
-	/* Two names are none. */
-	if (err == 0 &&
-	    gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 1, 0, second,
-					  &second_size) != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-		err = -1;
-	gnutls_x509_crt_deinit(certificate);
-	return err < 0 || strlen(name) != *size ? -EPROTO : 0;
+	return common_name(tls->session, name, size);
 }
 
 int gcl_tls_name(struct gcl_tls *tls, char name[GCL_TLS_NAME_MAX + 1])

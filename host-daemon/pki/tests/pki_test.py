@@ -53,9 +53,13 @@ class Pki(unittest.TestCase):
         self.make("client", "web1")
         self.make("psk", "web2")
         names = self.files()
+        issued = {name for name in names if re.fullmatch(r"issued/[0-9a-f]{32}\.pem", name)}
+        self.assertEqual({names[name] for name in issued},
+                         {names[f"{machine}/certificate.pem"]
+                          for machine in ("servers/gpu1", "clients/web1")})  # fmt: skip
         self.assertEqual(
-            set(names),
-            {"ca.pem", "ca-key.pem", "clients/web2/psk"}
+            set(names) - issued,
+            {"ca.pem", "ca-key.pem", "crl.pem", "clients/web2/psk"}
             | {f"{machine}/{file}" for machine in ("servers/gpu1", "clients/web1")
                for file in ("ca.pem", "certificate.pem", "key.pem")},
         )  # fmt: skip
@@ -94,8 +98,84 @@ class Pki(unittest.TestCase):
                       ("init", "--days", "9999999999999999999999")):  # fmt: skip
             done = self.pki(*words)
             self.assertEqual(done.returncode, USAGE, words)
+        self.assertEqual(self.pki("list", "web1").returncode, USAGE)
         self.assertFalse(self.folder.exists())
+        for words in (("revoke", "web1"), ("revoke",)):
+            self.assertIn("guestcl pki init", self.pki(*words).stderr)
         self.assertIn("guestcl pki init", self.pki("client", "web1").stderr)
+
+    def listed(self):
+        """What the list says of each name: (what it is for, its state)."""
+        lines = self.make("list").splitlines()
+        self.assertRegex(lines[0], r"^NAME +FOR +UNTIL +STATE +SERIAL$")
+        return [re.match(r"(\S+) +(\S+) +\S+ +(\w+)", line).groups() for line in lines[1:]]
+
+    def test_revoke(self):
+        self.make("init")
+        self.make("server", "gpu1")
+        self.make("client", "web1")
+        self.make("client", "web2")
+        self.assertEqual(sorted(self.listed()), [("gpu1", "server", "good"), ("web1", "client", "good"),
+                                                 ("web2", "client", "good")])  # fmt: skip
+        done = self.make("revoke", "web1")
+        self.assertIn('of "web1"', done)
+        self.assertIn("systemctl reload guestcld", done)
+        # A second time changes nothing but the list's number and date.
+        self.assertIn("was revoked before", self.make("revoke", "web1"))
+        # A file; and one whose own folder is gone.
+        self.make("revoke", self.folder / "servers/gpu1/certificate.pem")
+        shutil.rmtree(self.folder / "clients/web2")
+        self.make("revoke", "web2")
+        self.assertEqual({state for _, _, state in self.listed()}, {"revoked"})
+        self.assertEqual(stat.S_IMODE((self.folder / "crl.pem").stat().st_mode), 0o600)
+        # Another certificate of the name is good; the name then means both.
+        self.make("client", "web2")
+        self.assertEqual(sorted(state for name, _, state in self.listed() if name == "web2"),
+                         ["good", "revoked"])  # fmt: skip
+        self.make("revoke", "web2")
+        self.assertNotIn("good", [state for _, _, state in self.listed()])
+
+    def test_revoke_wrong(self):
+        self.make("init")
+        self.make("client", "web1")
+        other = self.folder.parent / "other"
+        for words in (("init",), ("client", "web1")):
+            done = subprocess.run([PROGRAM, *words, "--folder", other], capture_output=True, check=False)
+            self.assertEqual(done.returncode, 0)
+        before = self.files()
+        for name, reason in (("web2", "has made no certificate"), ("./web2", "No such file"),
+                             (self.folder / "ca-key.pem", "can't"),
+                             (other / "clients/web1/certificate.pem", "is not by the authority")):  # fmt: skip
+            # What is right beside it is not done, either.
+            done = self.pki("revoke", "web1", name)
+            self.assertEqual(done.returncode, 1, name)
+            self.assertIn(reason, done.stderr)
+            self.assertEqual(self.files(), before)
+
+    def test_revoke_at_once(self):
+        """Several at one time: none is lost."""
+        self.make("init")
+        for name in "abcdef":
+            self.make("client", name)
+        running = [subprocess.Popen([PROGRAM, "revoke", name, "--folder", self.folder],
+                                    stdout=subprocess.DEVNULL) for name in "abcdef"]  # fmt: skip
+        self.assertEqual([process.wait(60) for process in running], 6 * [0])
+        self.assertEqual([state for _, _, state in self.listed()], 6 * ["revoked"])
+
+    @unittest.skipUnless(CERTTOOL, "no certtool")
+    def test_list_of_revoked(self):
+        self.make("init")
+        self.make("client", "web1")
+        ca, crl = self.folder / "ca.pem", self.folder / "crl.pem"
+        numbers = []
+        for words in ((), ("revoke", "web1"), ("revoke",), ("revoke", "--days", "7")):
+            if words:
+                self.make(*words)
+            text = self.certtool("--crl-info", path=crl)
+            self.assertIn(f"Revoked certificates ({1 if words else 0})" if words else "No revoked", text)
+            numbers.append(int(re.search(r"CRL Number.*: ([0-9a-f]+)", text).group(1), 16))
+            self.certtool("--verify-crl", "--load-ca-certificate", ca, path=crl)
+        self.assertEqual(numbers, sorted(set(numbers)))
 
     @unittest.skipUnless(CERTTOOL, "no certtool")
     def test_certificates(self):

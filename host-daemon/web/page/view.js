@@ -233,7 +233,7 @@ function tables(status, rate) {
 		["VM", (item) => item.vm],
 		["Program", (item) => item.program],
 		["State", (item) => item.state, "state"],
-		["Way", (item) => item.channel],
+		["Way", (item) => (item.peer ? `${item.channel}, ${item.peer}` : item.channel)],
 		["Age", (item) => age(item.age_s), "number"],
 		["Memory", (item) => bytes(item.memory_bytes), "number"],
 		...usage("sessions"),
