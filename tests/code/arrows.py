@@ -19,6 +19,7 @@ ARROWS = {
     "virtio-cl/device": {"virtio-cl/vhost", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
     # The only part of the guest's that knows TLS.
     "virtio-cl/tls": {"virtio-cl", "virtio-cl/base"},
+    "virtio-cl/tls/tests": {"virtio-cl/tests", "virtio-cl/tls", "virtio-cl", "virtio-cl/base"},
     "virtio-cl/tests": {
         "virtio-cl/device",
         "virtio-cl/vhost",

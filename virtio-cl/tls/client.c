@@ -7,8 +7,9 @@
  * the connection drops it connects again, for as long as the server keeps the session, while the
  * channel at the plain socket notices nothing but time. It ends with either socket.
  *
- * A forked child has no such thread: it closes what it has got of it. At the program's exit all
- * threads are stopped before the TLS library is.
+ * A forked child has no such thread: it closes what it has got of it. So descriptors are made and
+ * closed under the lock that a fork takes: one that a child kept would keep the session. At the
+ * program's exit all threads are stopped before the TLS library is.
  *
  * Must not: print, raise a signal in the program, use descriptors 0 to 2, wait without an end.
  */
@@ -48,7 +49,7 @@ struct address {
 };
 
 struct gcl_tls_client {
-	struct gcl_list link;	 /* clients whose thread runs */
+	struct gcl_list link;	 /* in clients, for as long as it may have descriptors */
 	_Atomic unsigned owners; /* the thread, and who opened it */
 	char *host;
 	struct address addresses[ADDRESSES_MAX];
@@ -68,19 +69,15 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t gone;
 	struct gcl_list list;
-	bool ready;
-} clients = {.lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER};
+} clients = {.lock = PTHREAD_MUTEX_INITIALIZER,
+	     .gone = PTHREAD_COND_INITIALIZER,
+	     .list = GCL_LIST_INIT(clients.list)};
 
 static void client_put(struct gcl_tls_client *client)
 {
 	if (atomic_fetch_sub(&client->owners, 1) != 1)
 		return;
-	gcl_tls_fini(&client->tls);
 	gcl_tunnel_fini(&client->tunnel);
-	gcl_tls_credentials_fini(&client->credentials);
-	gcl_cleanup_close(&client->net);
-	gcl_cleanup_close(&client->plain);
-	gcl_cleanup_close(&client->wake);
 	free(client->host);
 	free(client);
 }
@@ -97,28 +94,59 @@ static void fork_parent(void)
 	pthread_mutex_unlock(&clients.lock);
 }
 
+static void descriptors_close(struct gcl_tls_client *client)
+{
+	int *const all[] = {&client->net, &client->plain, &client->wake};
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(all); i++) {
+		gcl_cleanup_close(all[i]);
+		*all[i] = -1;
+	}
+}
+
 /* The connections are the parent's: kept open here they would outlive it. */
 static void fork_child(void)
 {
-	gcl_list_for_each (it, &clients.list) {
+	gcl_list_for_each_safe (it, next, &clients.list) {
 		struct gcl_tls_client *client = gcl_container_of(it, struct gcl_tls_client, link);
 
-		close(steal_fd(&client->net));
-		close(steal_fd(&client->plain));
-		close(steal_fd(&client->wake));
+		descriptors_close(client);
+		gcl_list_remove(it);
 	}
-	gcl_list_init(&clients.list);
 	pthread_mutex_unlock(&clients.lock);
 }
 
-static void clients_init(void)
+static void fork_register(void)
 {
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+/* Return: 0 or -errno. */
+static int client_add(struct gcl_tls_client *client)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	int err = 0;
+
+	pthread_once(&once, fork_register);
 	pthread_mutex_lock(&clients.lock);
-	if (!clients.ready) {
-		gcl_list_init(&clients.list);
-		pthread_atfork(fork_prepare, fork_parent, fork_child);
-		clients.ready = true;
-	}
+	client->wake = gcl_shm_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (client->wake < 0)
+		err = -errno;
+	gcl_list_append(&clients.list, &client->link);
+	pthread_mutex_unlock(&clients.lock);
+	return err;
+}
+
+/* It does nothing more, with TLS least of all. */
+static void client_remove(struct gcl_tls_client *client)
+{
+	gcl_tls_fini(&client->tls);
+	gcl_tls_credentials_fini(&client->credentials);
+	pthread_mutex_lock(&clients.lock);
+	memcpy(client->reason, client->relay.reason, sizeof client->reason);
+	descriptors_close(client);
+	gcl_list_remove(&client->link);
+	pthread_cond_broadcast(&clients.gone);
 	pthread_mutex_unlock(&clients.lock);
 }
 
@@ -126,8 +154,6 @@ __attribute__((destructor)) static void clients_stop(void)
 {
 	struct timespec end;
 
-	if (!clients.ready)
-		return;
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += EXIT_SECONDS;
 	pthread_mutex_lock(&clients.lock);
@@ -166,25 +192,41 @@ static int connected_wait(struct gcl_tls_client *client, int fd, int64_t deadlin
 	}
 }
 
-/* Return: a socket or -errno. */
+static void net_close(struct gcl_tls_client *client)
+{
+	gcl_tls_fini(&client->tls);
+	pthread_mutex_lock(&clients.lock);
+	gcl_cleanup_close(&client->net);
+	client->net = -1;
+	pthread_mutex_unlock(&clients.lock);
+}
+
+static int net_make(struct gcl_tls_client *client, int family)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&clients.lock);
+	client->net = gcl_shm_fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (client->net < 0)
+		err = -errno;
+	pthread_mutex_unlock(&clients.lock);
+	return err;
+}
+
+/* Return: 0 or -errno; either way there may be a socket. */
 static int address_connect(struct gcl_tls_client *client, const struct address *address,
 			   int64_t deadline)
 {
-	_cleanup_close_ int fd =
-		gcl_shm_fd(socket(address->family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	int err;
+	int err = net_make(client, address->family);
 
-	if (fd < 0)
+	if (err)
+		return err;
+	gcl_relay_socket_prepare(client->net);
+	if (connect(client->net, (const struct sockaddr *)&address->address, address->size) == 0)
+		return 0;
+	if (errno != EINPROGRESS && errno != EINTR)
 		return -errno;
-	gcl_relay_socket_prepare(fd);
-	if (connect(fd, (const struct sockaddr *)&address->address, address->size) < 0) {
-		if (errno != EINPROGRESS && errno != EINTR)
-			return -errno;
-		err = connected_wait(client, fd, deadline);
-		if (err)
-			return err;
-	}
-	return steal_fd(&fd);
+	return connected_wait(client, client->net, deadline);
 }
 
 /* To the first address that answers. Return: 0 or -errno of the last. */
@@ -198,26 +240,11 @@ static int net_connect(struct gcl_tls_client *client, int64_t deadline)
 		int64_t part = left / (int64_t)(client->address_count - i);
 
 		err = address_connect(client, &client->addresses[i], gcl_relay_now() + part);
-		if (err >= 0) {
-			client->net = err;
-			return 0;
-		}
-		if (err == -EINTR)
+		if (err == 0 || err == -EINTR)
 			break;
+		net_close(client);
 	}
 	return err;
-}
-
-static void net_close(struct gcl_tls_client *client)
-{
-	int net;
-
-	gcl_tls_fini(&client->tls);
-	/* A forking thread looks at it. */
-	pthread_mutex_lock(&clients.lock);
-	net = steal_fd(&client->net);
-	pthread_mutex_unlock(&clients.lock);
-	gcl_cleanup_close(&net);
 }
 
 /* Connects and says who this is. Return: 0 or -errno, and the relay's reason. */
@@ -344,22 +371,13 @@ static void *client_run(void *data)
 {
 	struct gcl_tls_client *client = data;
 	enum gcl_relay_result result;
-	int plain;
 
 	do
 		result = gcl_relay_run(&client->relay);
 	while (result == GCL_RELAY_DROPPED && client->welcomed && resume(client));
 	if (result == GCL_RELAY_WOKEN)
 		gcl_relay_finish(&client->relay);
-	net_close(client);
-	gcl_tls_credentials_fini(&client->credentials);
-	pthread_mutex_lock(&clients.lock);
-	memcpy(client->reason, client->relay.reason, sizeof client->reason);
-	gcl_list_remove(&client->link);
-	plain = steal_fd(&client->plain);
-	pthread_cond_broadcast(&clients.gone);
-	pthread_mutex_unlock(&clients.lock);
-	gcl_cleanup_close(&plain);
+	client_remove(client);
 	client_put(client);
 	return NULL;
 }
@@ -507,65 +525,72 @@ static int thread_start(struct gcl_tls_client *client)
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_mutex_lock(&clients.lock);
 	err = pthread_create(&thread, &attributes, client_run, client);
-	if (err == 0)
-		gcl_list_append(&clients.list, &client->link);
-	pthread_mutex_unlock(&clients.lock);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return -err;
 }
 
-static int pair_make(int pair[2])
+/* @other: the caller's end. Return: 0 or -errno. */
+static int plain_make(struct gcl_tls_client *client, int *other)
 {
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pair[0] = gcl_shm_fd(pair[0]);
-	pair[1] = gcl_shm_fd(pair[1]);
-	if (pair[0] >= 0 && pair[1] >= 0)
-		return 0;
-	gcl_cleanup_close(&pair[0]);
-	gcl_cleanup_close(&pair[1]);
-	return -EMFILE;
+	int pair[2], err = 0;
+
+	pthread_mutex_lock(&clients.lock);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		err = -errno;
+	} else {
+		*other = gcl_shm_fd(pair[0]);
+		client->plain = client->relay.plain = gcl_shm_fd(pair[1]);
+		err = *other < 0 || client->plain < 0 ? -EMFILE : 0;
+	}
+	pthread_mutex_unlock(&clients.lock);
+	return err;
+}
+
+/* The rest is the thread's. Return: 0 or -errno and @reason. */
+static int client_start(struct gcl_tls_client *client, int *plain, char *reason, size_t size)
+{
+	_cleanup_close_ int other = -1;
+	int err = plain_make(client, &other);
+
+	client->owners = 2;
+	if (err == 0)
+		err = thread_start(client);
+	if (err) {
+		client->owners = 1;
+		snprintf(reason, size, "can't start a thread for TLS: %s", strerror(-err));
+		return err;
+	}
+	*plain = steal_fd(&other);
+	return 0;
 }
 
 static int module_open(const struct gcl_tls_place *place, int *plain, struct gcl_tls_client **out,
 		       char *reason, size_t reason_size)
 {
 	struct gcl_tls_client *client = calloc(1, sizeof *client);
-	int pair[2] = {-1, -1}, err;
+	int err;
 
 	if (!client)
 		return -ENOMEM;
-	clients_init();
 	client->owners = 1;
-	client->net = client->plain = client->tls.fd = -1;
+	client->net = client->plain = client->wake = client->tls.fd = -1;
 	client->host = strdup(place->host);
-	client->wake = gcl_shm_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	err = !client->host ? -ENOMEM : client->wake < 0 ? -errno : 0;
-	if (err == 0)
-		err = client_open(client, place, reason, reason_size);
-	else
+	err = client_add(client);
+	if (err == 0 && !client->host)
+		err = -ENOMEM;
+	if (err)
 		snprintf(reason, reason_size, "%s", strerror(-err));
-	if (err == 0) {
-		err = pair_make(pair);
-		client->plain = client->relay.plain = pair[1];
-		client->owners = 2;
-		if (err == 0)
-			err = thread_start(client);
-		if (err) {
-			snprintf(reason, reason_size, "can't start a thread for TLS: %s",
-				 strerror(-err));
-			client->owners = 1;
-			gcl_cleanup_close(&pair[0]);
-		}
-	}
+	else
+		err = client_open(client, place, reason, reason_size);
+	if (err == 0)
+		err = client_start(client, plain, reason, reason_size);
 	if (err) {
+		client_remove(client);
 		client_put(client);
 		return err;
 	}
-	*plain = pair[0];
 	*out = client;
 	return 0;
 }
