@@ -14,9 +14,6 @@
 #include "base/cleanup.h"
 #include "stream-channel.h"
 
-#define HOST_MAX 256u
-#define PORT_MAX 6u
-
 static const char *environment_or(const char *name, const char *otherwise)
 {
 	const char *value = secure_getenv(name);
@@ -53,7 +50,7 @@ static bool part_copy(char *to, size_t room, const char *from, size_t size)
 }
 
 /* "//HOST:PORT"; an address of IPv6 stands in brackets. */
-static bool where_parse(const char *where, char host[HOST_MAX], char port[PORT_MAX])
+bool gcl_tls_where(const char *where, char host[GCL_TLS_HOST_MAX], char port[GCL_TLS_PORT_MAX])
 {
 	const char *end;
 
@@ -61,24 +58,25 @@ static bool where_parse(const char *where, char host[HOST_MAX], char port[PORT_M
 		where += 2;
 	if (*where == '[') {
 		end = strchr(++where, ']');
-		if (!end || !part_copy(host, HOST_MAX, where, (size_t)(end - where)))
+		if (!end || !part_copy(host, GCL_TLS_HOST_MAX, where, (size_t)(end - where)))
 			return false;
 		end++;
 	} else {
 		end = where + strcspn(where, ":");
-		if (!part_copy(host, HOST_MAX, where, (size_t)(end - where)))
+		if (!part_copy(host, GCL_TLS_HOST_MAX, where, (size_t)(end - where)))
 			return false;
 	}
 	if (!*end)
-		return part_copy(port, PORT_MAX, GCL_TLS_PORT, strlen(GCL_TLS_PORT));
+		return part_copy(port, GCL_TLS_PORT_MAX, GCL_TLS_PORT, strlen(GCL_TLS_PORT));
 	return *end == ':' && strspn(end + 1, "0123456789") == strlen(end + 1) &&
-	       part_copy(port, PORT_MAX, end + 1, strlen(end + 1)) &&
+	       part_copy(port, GCL_TLS_PORT_MAX, end + 1, strlen(end + 1)) &&
 	       strtoul(port, NULL, 10) - 1 < 65535;
 }
 
 int gcl_tls_connect(const char *where, struct gcl_channel **out, char *reason, size_t reason_size)
 {
-	char host[HOST_MAX], port[PORT_MAX], name[HOST_MAX + PORT_MAX + 16], why[192];
+	char host[GCL_TLS_HOST_MAX], port[GCL_TLS_PORT_MAX],
+		name[GCL_TLS_HOST_MAX + GCL_TLS_PORT_MAX + 16], why[192];
 	struct gcl_tls_place place = {
 		.host = host,
 		.port = port,
@@ -89,7 +87,7 @@ int gcl_tls_connect(const char *where, struct gcl_channel **out, char *reason, s
 	struct gcl_tls_client *client;
 	int conn, err;
 
-	if (!where_parse(where, host, port)) {
+	if (!gcl_tls_where(where, host, port)) {
 		snprintf(reason, reason_size,
 			 "GUESTCL_CHANNEL is tls:%s: set it to tls://HOST or tls://HOST:PORT",
 			 where);

@@ -18,6 +18,10 @@
 #define GCL_TLS_MODULE_VERSION 1u
 #define GCL_TLS_MODULE_SYMBOL  "gcl_tls_module"
 
+/* Room for the parts of a place. */
+#define GCL_TLS_HOST_MAX 256u
+#define GCL_TLS_PORT_MAX 6u
+
 struct gcl_tls_client;
 
 struct gcl_tls_place {
@@ -40,6 +44,9 @@ struct gcl_tls_module {
 	/* What carries the bytes goes on until the plain socket ends. */
 	void (*release)(struct gcl_tls_client *client);
 };
+
+/** gcl_tls_where() - take "HOST" and the like apart, as below. Return: false if it is no place. */
+bool gcl_tls_where(const char *where, char host[GCL_TLS_HOST_MAX], char port[GCL_TLS_PORT_MAX]);
 
 /** gcl_tls_connect() - guest: to the server at "HOST", "HOST:PORT", "[ADDRESS]:PORT", with "//"
  * before it or not. As gcl_stream_connect(). */

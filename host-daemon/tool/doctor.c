@@ -20,6 +20,7 @@
 static const char *const state_names[] = {
 	[GCL_FOUND_GOOD] = "ok",
 	[GCL_FOUND_BAD] = "bad",
+	[GCL_FOUND_WARNING] = "warning",
 	[GCL_FOUND_ABSENT] = "absent",
 };
 
@@ -102,7 +103,7 @@ bool gcl_doctor_print_json(const struct gcl_doctor *doctor, FILE *file)
 
 /* ------------------------------------------------------------ the command line */
 
-enum { KEY_JSON = 256, KEY_VM_DIR, KEY_ROOT };
+enum { KEY_JSON = 256, KEY_VM_DIR, KEY_CONFIG, KEY_ROOT };
 
 struct command {
 	struct gcl_doctor doctor;
@@ -112,6 +113,7 @@ struct command {
 static const struct argp_option options[] = {
 	{"json", KEY_JSON, NULL, 0, "Print a JSON object", 0},
 	{"vm-dir", KEY_VM_DIR, "DIR", 0, "vm-dir of guestcld.conf, if it isn't the default", 0},
+	{"config", KEY_CONFIG, "FILE", 0, "guestcld.conf, if it isn't where it belongs", 0},
 	{"root", KEY_ROOT, "DIR", OPTION_HIDDEN, NULL, 0},
 	{0},
 };
@@ -127,6 +129,9 @@ static error_t option_parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_VM_DIR:
 		command->doctor.vm_dir = arg;
+		return 0;
+	case KEY_CONFIG:
+		command->doctor.config = arg;
 		return 0;
 	case KEY_ROOT:
 		command->doctor.root = arg;
@@ -162,6 +167,8 @@ int gcl_doctor_run(int argc, char **argv)
 	gcl_doctor_channels(&command.doctor);
 	gcl_doctor_loader(&command.doctor);
 	gcl_doctor_host(&command.doctor);
+	if (command.doctor.on_host)
+		gcl_doctor_tls_host(&command.doctor);
 	if (command.json && !gcl_doctor_print_json(&command.doctor, stdout))
 		return EXIT_FAILURE;
 	if (!command.json)

@@ -10,8 +10,9 @@
 
 enum gcl_finding_state {
 	GCL_FOUND_GOOD,
-	GCL_FOUND_BAD,	 /* keeps something from working */
-	GCL_FOUND_ABSENT /* not there, and needn't be */
+	GCL_FOUND_BAD,	   /* keeps something from working */
+	GCL_FOUND_WARNING, /* works, but is not as it should be, or not for long */
+	GCL_FOUND_ABSENT   /* not there, and needn't be */
 };
 
 struct gcl_finding {
@@ -34,6 +35,7 @@ struct gcl_doctor {
 	bool on_host;	     /* guestcld is installed, or has run */
 	const char *root;    /* of the files looked at, "" but for tests */
 	const char *vm_dir;  /* as in guestcld.conf */
+	const char *config;  /* guestcld.conf; NULL: where it belongs */
 	const char *devices; /* folder with virtio-cl */
 };
 
@@ -50,6 +52,11 @@ void gcl_doctor_driver(struct gcl_doctor *doctor);   /* a virtio-cl device and i
 void gcl_doctor_channels(struct gcl_doctor *doctor); /* each channel, and which one is used */
 void gcl_doctor_loader(struct gcl_doctor *doctor);   /* do OpenCL programs find the library? */
 void gcl_doctor_host(struct gcl_doctor *doctor);     /* daemon, runtimes, VMs */
+
+/* GPU servers: the way to one, whose place is @where of GUESTCL_CHANNEL; and being one. Nothing if
+ * guestcl was built without TLS. */
+void gcl_doctor_tls_guest(struct gcl_doctor *doctor, const char *where);
+void gcl_doctor_tls_host(struct gcl_doctor *doctor);
 
 /** gcl_doctor_auto() - the channels of @table that a program without a wish would try. */
 struct gcl_carrier;

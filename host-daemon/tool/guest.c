@@ -191,6 +191,8 @@ static void fix_of(const struct gcl_doctor *doctor, const char *carrier, int err
 		group_of(doctor, GCL_VIRTIO_DEVICE, group, sizeof group);
 		snprintf(fix, size, "usermod -aG %s %s, and log in again", group,
 			 getenv("USER") ? getenv("USER") : "USER");
+	} else if (strcmp(carrier, "tls") == 0) {
+		snprintf(fix, size, "look at the lines above, and at the server's log");
 	} else if (strcmp(carrier, "local") == 0 && doctor->on_host) {
 		snprintf(fix, size, "systemctl start guestcld");
 	} else if (err == -EHOSTDOWN || err == -ECONNREFUSED || err == -ECONNRESET) {
@@ -242,6 +244,8 @@ static void wanted_look(struct gcl_doctor *doctor, const struct gcl_carrier *car
 	char why[512];
 
 	environment_text(why, sizeof why);
+	if (strcmp(carrier->name, "tls") == 0)
+		gcl_doctor_tls_guest(doctor, where);
 	if (carrier_try(doctor, carrier, where, true) == 0)
 		chosen(doctor, carrier->name, why);
 	else

@@ -49,7 +49,7 @@ ARROWS = {
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
     # The broker's table of settings names the options of "guestcl set".
-    "host-daemon/tool": {"host-daemon/broker", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
+    "host-daemon/tool": {"host-daemon/broker", "virtio-cl/tls", "virtio-cl", "virtio-cl/base", "virtio-cl/uapi"},
     "host-daemon/tool/tests": {"host-daemon/tool", "virtio-cl", "virtio-cl/base"},
     # Certificates: a program of its own.
     "host-daemon/pki": {"virtio-cl/base"},

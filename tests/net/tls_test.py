@@ -19,9 +19,10 @@ import sys
 import time
 import unittest
 
-from server import PATHS, Proxy, Server, temporary
+from server import BUILD, PATHS, Proxy, Server, temporary
 
 STEPS = sys.argv.pop(1)
+GUESTCL = BUILD / "host-daemon/tool/guestcl"
 COMPLAINT = re.compile(r"ERROR: \w+Sanitizer|: runtime error: ")
 NATIVE = {**os.environ, "OCL_ICD_VENDORS": "/etc/OpenCL/vendors"}
 SANITIZED = bool(os.environ.get("GUESTCL_SANITIZED"))
@@ -307,6 +308,152 @@ class Revoked(Case):
         self.reload("can't read", **{"tls-crl": "/nonexistent/crl.pem"})
         self.assert_served()
         self.reload()
+
+
+class Doctor(Case):
+    """guestcl doctor, in a guest and on the server."""
+
+    def doctor(self, *options, **environment):
+        done = subprocess.run(
+            [GUESTCL, "doctor", "--json", *options], env={**os.environ, **environment},
+            capture_output=True, text=True, timeout=SLOW, check=False,
+        )  # fmt: skip
+        self.assertEqual(done.stderr, "")
+        answer = json.loads(done.stdout)
+        self.assertEqual(done.returncode, 0 if answer["works"] else 1)
+        return answer["findings"]
+
+    def guest(self, **where):
+        return self.doctor(**self.server.environment(**where))
+
+    def server_side(self, *options):
+        root = pathlib.Path(self.directory.name) / "root"
+        (root / "run/guestcl").mkdir(parents=True, exist_ok=True)
+        (root / "etc/guestcl").mkdir(parents=True, exist_ok=True)
+        # Files are looked for below the root; the test's lie elsewhere.
+        for link, target in ((self.directory.name, self.directory.name), ("etc/guestcl/pki", self.server.pki)):
+            place = root / link.lstrip("/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                place.symlink_to(target)
+        return self.doctor("--root", str(root), "--config", str(self.server.folder / "guestcld.conf"),
+                           "--vm-dir", "/none", *options, GUESTCL_CHANNEL="none")  # fmt: skip
+
+    def assert_found(self, findings, name, state, text, fix=None):
+        found = [finding for finding in findings if finding["name"] == name]
+        self.assertTrue(
+            [finding for finding in found if finding["state"] == state and text in finding["text"]
+             and (fix is None or fix in (finding["fix"] or ""))],
+            findings,
+        )  # fmt: skip
+
+    def assert_not_found(self, findings, name, state):
+        self.assertNotIn((name, state), [(finding["name"], finding["state"]) for finding in findings])
+
+    def certificate(self, name, days, source="one"):
+        """A folder like that of @source with a certificate that begins and ends so many days from now."""
+        begin, end = (time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + 86400 * day)) for day in days)
+        template, path = (pathlib.Path(self.directory.name) / f"{name}.{kind}" for kind in ("template", "pem"))
+        template.write_text(
+            f'cn = "{source}"\ntls_www_client\nsigning_key\n'
+            f'activation_date = "{begin}"\nexpiration_date = "{end}"\n'
+        )
+        pki = self.server.pki
+        subprocess.run(
+            ["certtool", "--generate-certificate", "--load-privkey", pki / f"clients/{source}/key.pem",
+             "--load-ca-certificate", pki / "ca.pem", "--load-ca-privkey", pki / "ca-key.pem",
+             "--template", template, "--outfile", path],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        return self.files(name, source=source, certificate_pem=path)
+
+    def test_good(self):
+        findings = self.guest()
+        self.assert_found(findings, "tls-files", "ok", "a certificate and its key")
+        self.assert_found(findings, "tls-cert", "ok", '"one", good until 20')
+        self.assert_found(findings, "tls-port", "ok", "a round trip takes ")
+        self.assert_found(findings, "tls-server", "ok", "gpu.example, 127.0.0.1")
+        self.assert_found(findings, "tls", "ok", "the host takes sessions at ")
+        self.assertNotIn("warning", [finding["state"] for finding in findings])
+        findings = self.guest(name="two")
+        self.assert_found(findings, "tls-files", "ok", "a pre-shared key")
+        self.assert_found(findings, "tls-server", "ok", "the same key")
+        self.assert_found(findings, "tls", "ok", "")
+
+    def test_files(self):
+        empty = pathlib.Path(self.directory.name) / "nothing"
+        empty.mkdir()
+        self.assert_found(self.guest(files=empty), "tls-files", "bad", "ca.pem: No such file", "guestcl pki client")
+        files = self.files("open")
+        (files / "key.pem").chmod(0o644)
+        findings = self.guest(files=files)
+        self.assert_found(findings, "tls-key", "warning", "open to every user", "chmod o= ")
+        self.assert_found(findings, "tls", "ok", "")
+        (files / "key.pem").write_bytes((self.server.pki / "ca-key.pem").read_bytes())
+        self.assert_found(self.guest(files=files), "tls-files", "bad", "the certificate and its key")
+
+    def test_dates(self):
+        findings = self.guest(files=self.certificate("soon", (-1, 5.5)))
+        self.assert_found(findings, "tls-cert", "warning", '"one" ends in 5 days', "guestcl pki client")
+        self.assert_found(findings, "tls", "ok", "")
+        for name, days, text in (("past", (-9, -1), "has ended"), ("coming", (1, 9), "on only")):
+            findings = self.guest(files=self.certificate(name, days))
+            self.assert_found(findings, "tls-cert", "bad", text)
+            self.assert_found(findings, "tls", "bad", "no session with")
+
+    def test_authority(self):
+        other = pathlib.Path(self.directory.name) / "another"
+        self.server.make("init", folder=other)
+        findings = self.guest(files=self.files("other-ca", ca_pem=other / "ca.pem"))
+        self.assert_found(findings, "tls-cert", "bad", "not by the authority")
+        self.assert_found(findings, "tls-server", "bad", "not trusted", "copy ca.pem")
+
+    def test_way(self):
+        self.assert_found(self.guest(port=1), "tls-port", "bad", "Connection refused", "listen-tls = ")
+        self.assert_found(self.guest(address="none.invalid"), "tls-host", "bad", "can't find none.invalid", "DNS")
+        self.assert_found(self.guest(address="localhost"), "tls-server", "bad", "not trusted",
+                          "names: 127.0.0.1, gpu.example")  # fmt: skip
+
+    def test_stranger(self):
+        findings = self.guest(name="stranger")
+        self.assert_found(findings, "tls-server", "ok", "has proved")
+        self.assert_found(findings, "tls", "bad", 'no VM called "stranger"', "server's log")
+
+    def test_silent(self):
+        """A server that takes connections and says nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            findings = self.guest(port=silent.getsockname()[1])
+        self.assert_found(findings, "tls-server", "bad", "doesn't answer", "log")
+
+    def test_server(self):
+        findings = self.server_side()
+        self.assert_found(findings, "tls-cert", "ok", f'"{self.server.address}", good until 20')
+        self.assert_found(findings, "tls-port", "ok", f"served on 127.0.0.1:{self.server.port}")
+        self.assert_found(findings, "tls-crl", "ok", "crl.pem are refused")
+        self.assert_found(findings, "tls-vm", "warning", '"stranger" has a certificate, but is no VM',
+                          'vm "stranger" {}')  # fmt: skip
+        self.assert_not_found(findings, "tls-key", "warning")
+        self.assertEqual([finding["name"] for finding in findings].count("tls-vm"), 1)
+        keys = pathlib.Path(self.directory.name) / "keys"
+        keys.write_text("two:" + 32 * "ab" + "\nthree:" + 32 * "cd" + "\n")
+        keys.chmod(0o644)
+        self.server.make("revoke", "stranger")
+        self.addCleanup(self.server.configuration)
+        self.server.configuration(**{"tls-psk-file": keys, "listen-tls": "127.0.0.1:1"})
+        findings = self.server_side()
+        self.assert_found(findings, "tls-key", "warning", f"{keys} is open to every user")
+        self.assert_found(findings, "tls-port", "bad", "nobody listens on 127.0.0.1:1")
+        self.assert_found(findings, "tls-vm", "warning", '"three" has a pre-shared key')
+        self.assertEqual([finding["name"] for finding in findings].count("tls-vm"), 1)
+        self.server.make("revoke", "--days", "3")
+        self.assert_found(self.server_side(), "tls-crl", "warning", "should be followed by a newer list")
+        self.server.make("revoke")
+        self.server.configuration(**{"tls-crl": None})
+        self.assert_found(self.server_side(), "tls-crl", "absent", "no list of revoked", "tls-crl")
+        self.server.configuration(**{"tls-key": self.server.pki / "ca-key.pem"})
+        self.assert_found(self.server_side(), "tls-files", "bad", "the certificate and its key")
+        self.server.configuration(**{"tls-key": "/nonexistent"})
+        self.assert_found(self.server_side(), "tls-files", "bad", "/nonexistent: No such file")
 
 
 class Hostile(Case):
