@@ -127,7 +127,6 @@ struct round {
 	bool moved;
 	bool net_full;	 /* the network takes nothing at present */
 	bool plain_full; /* the plain socket doesn't */
-	bool plain_gone;
 	int err;
 };
 
@@ -172,9 +171,8 @@ static void plain_write(struct gcl_relay *relay, struct round *round)
 		gcl_tunnel_delivered(relay->tunnel, (size_t)n);
 		return;
 	}
-	/* Nobody is there to read: what comes is for nobody. */
-	round->plain_gone = true;
-	gcl_tunnel_plain_ended(relay->tunnel);
+	/* Nobody is there to read: what comes is for nobody. What was said before that (such as why
+	 * a guest is refused) is still to be read, and then the end. */
 	gcl_tunnel_delivered(relay->tunnel, iov[0].iov_len + (count > 1 ? iov[1].iov_len : 0));
 }
 
