@@ -155,13 +155,13 @@ struct gcl_guest_ops {
 	void (*ended)(struct gcl_guest *guest, int status);
 };
 
-/* A guest until it is passed to a worker. */
 /* Another machine, as guestcl-tls knows it. */
 struct gcl_peer {
 	uint64_t number; /* 0: the guest doesn't come from another machine */
 	char from[sizeof((struct gcl_front_guest *)0)->from];
 };
 
+/* A guest until it is passed to a worker. */
 struct gcl_guest {
 	struct gcl_list link; /* in waiting */
 	struct gcl_broker *broker;
