@@ -29,6 +29,13 @@ enabled"
 getent group render
 systemd-analyze verify --man=no guestcld.service guestcld.socket
 
+# TLS is in: certificates are made, and guestcl-tls starts with what it needs.
+for words in init "server localhost" "client web1" "revoke web1"; do
+	guestcl pki $words --folder /tmp/pki
+done
+guestcl pki list --folder /tmp/pki | grep -w revoked
+/usr/libexec/guestcl/guestcl-tls --version
+
 # The module, for the headers that are installed.
 kernel=$(basename /lib/modules/*-cloud-amd64)
 dkms status -m virtio-cl -k "$kernel" | grep -w installed
