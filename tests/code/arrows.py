@@ -45,6 +45,10 @@ ARROWS = {
         "virtio-cl/uapi",
     },
     "host-daemon/worker": {"host-daemon", "host-daemon/jail", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    # Where tasks run is decided in plain numbers.
+    "host-daemon/place": {"virtio-cl/base"},
+    "host-daemon/place/tests": {"host-daemon/place", "virtio-cl/base"},
+    "tests/sim": {"host-daemon/place", "virtio-cl/base"},
     # What ties guestcl to libvirt is a program of its own.
     "host-daemon/libvirt": {"virtio-cl/base"},
     "host-daemon/libvirt/tests": {"host-daemon/libvirt", "virtio-cl/base"},
@@ -88,8 +92,10 @@ ARROWS = {
     "tests/vm": {"virtio-cl/uapi", "CL"},
     "tests/vm/hostile": {"virtio-cl/uapi", "virtio-cl/driver"},
     "tests/fuzz": {
+        "tests/sim",
         "tests/stub-runtime",
         "host-daemon",
+        "host-daemon/place",
         "host-daemon/worker",
         "guest-lib",
         "virtio-cl/device",
