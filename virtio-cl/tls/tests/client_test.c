@@ -82,7 +82,7 @@ static bool guest_open(struct guest *guest, const char *files, unsigned port)
 /* Some of what is left goes out. */
 static void some_send(const struct guest *guest, uint64_t seed, uint64_t *sent, uint64_t all)
 {
-	uint8_t bytes[PIECE];
+	uint8_t bytes[PIECE] = {0};
 	size_t size = GCL_MIN(sizeof bytes, (size_t)(all - *sent));
 	ssize_t n;
 
