@@ -64,7 +64,7 @@ static bool flees(const struct gcl_place_plan *plan, const struct gcl_place_task
 	struct gcl_cost_time home, time;
 
 	if (task->where == task->home || !plan->left[task->home].usable ||
-	    !gcl_plan_fits(plan, task->home, task->memory, set->back_reserve) ||
+	    !gcl_plan_home_takes(plan, task, set->back_reserve) ||
 	    gcl_plan_moves(plan->view, task) + 2 > set->moves_in_span)
 		return false;
 	gcl_cost_time(plan, task, task->home, &home);
@@ -182,7 +182,7 @@ static uint32_t fastest_of_two(struct gcl_place_plan *plan, uint32_t index, uint
 		uint32_t to = plan->targets[draw(&state) % plan->target_count];
 
 		if (to == task->where || to == task->home || to == best ||
-		    plan->left[to].free < needs)
+		    !gcl_plan_takes(plan, to, task, needs))
 			continue;
 		gcl_cost_time(plan, task, to, &time);
 		if (!found++ || time.total < least.total) {

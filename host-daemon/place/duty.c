@@ -14,7 +14,7 @@ static uint32_t choose(struct gcl_place_plan *plan, uint32_t index)
 	struct gcl_cost_time home, there;
 
 	if (task->where == task->home || !plan->left[task->home].usable ||
-	    !gcl_plan_fits(plan, task->home, task->memory, 0.))
+	    !gcl_plan_home_takes(plan, task, 0.))
 		return to;
 	if (to == GCL_PLACE_NONE)
 		return task->home;
@@ -77,7 +77,7 @@ void gcl_plan_order(struct gcl_place_plan *plan, const struct gcl_place_event *e
 	if (plan->view->places[task->where].lost && !task->kept)
 		return;
 	if (!plan->left[event->to].sane || to->lost ||
-	    !gcl_plan_fits(plan, event->to, task->memory, 0.))
+	    !gcl_plan_takes(plan, event->to, task, task->memory))
 		return;
 	plan->refused = false;
 	gcl_plan_figures(plan, event->task, task->memory, &decision);

@@ -8,12 +8,13 @@
 
 static uint32_t least_loaded(struct gcl_place_plan *plan, uint32_t index, uint64_t needs)
 {
-	uint32_t where = plan->view->tasks[index].where, best = GCL_PLACE_NONE;
+	const struct gcl_place_task *task = &plan->view->tasks[index];
+	uint32_t best = GCL_PLACE_NONE;
 
 	for (uint32_t i = 0; i < plan->target_count; i++) {
 		uint32_t to = plan->targets[i];
 
-		if (to != where && plan->left[to].free >= needs &&
+		if (to != task->where && gcl_plan_takes(plan, to, task, needs) &&
 		    (best == GCL_PLACE_NONE || plan->left[to].demand < plan->left[best].demand))
 			best = to;
 	}

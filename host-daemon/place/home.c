@@ -20,7 +20,7 @@ static enum gcl_place_why room(const struct gcl_place_plan *plan, const struct g
 	if (demand > set->back_idle &&
 	    demand + gcl_cost_use(plan, task, task->home) > set->back_demand)
 		return GCL_PLACE_STAY_AWAY;
-	if (!gcl_plan_fits(plan, task->home, task->memory, set->back_reserve))
+	if (!gcl_plan_home_takes(plan, task, set->back_reserve))
 		return GCL_PLACE_STAY_AWAY;
 	if (plan->view->now - task->since < set->stay_min)
 		return GCL_PLACE_STAY_NEW;

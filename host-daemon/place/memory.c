@@ -156,7 +156,8 @@ static bool victims_find(struct gcl_place_plan *plan, const struct gcl_place_eve
 void gcl_memory_allocation(struct gcl_place_plan *plan, const struct gcl_place_event *event)
 {
 	const struct gcl_place_task *asks = &plan->view->tasks[event->task];
-	uint64_t free = event->quota ? 0 : plan->left[asks->where].free;
+	uint64_t room = plan->left[asks->where].free;
+	uint64_t free = event->quota ? GCL_MIN(event->quota_left, room) : room;
 	uint64_t missing = event->bytes - GCL_MIN(event->bytes, free);
 	struct gcl_place_decision asking;
 	struct victims victims;

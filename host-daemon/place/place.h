@@ -60,6 +60,7 @@ struct gcl_place {
 	double rtt;	    /* s; 0 here */
 	double bandwidth;   /* bytes/s of its link, or to and from the device here */
 	unsigned moves;	    /* under way to it or from it */
+	uint64_t can;	    /* what tasks may need of a device: bits that the caller defines */
 };
 
 /* Why a task can't be moved. */
@@ -90,6 +91,8 @@ struct gcl_place_task {
 	uint64_t bytes_home; /* and those that a move home has to carry */
 	double dirty;	     /* bytes/s that it writes while it runs */
 	double build;	     /* s to build its programs elsewhere; 0: they are there already */
+
+	uint64_t wants; /* what it needs of a device: only where place.can has it all may it go */
 
 	/* Means of its commands, measured lately. */
 	double kernel;	     /* s on its home */
@@ -149,6 +152,7 @@ struct gcl_place_event {
 	uint32_t task, to;
 	uint64_t bytes;
 	bool quota; /* what doesn't hold @bytes is the VM's quota: only its own tasks make room */
+	uint64_t quota_left; /* bytes of that */
 };
 
 /* Why a task goes, or why it stays. */
@@ -203,6 +207,7 @@ struct gcl_place_left {
 	double demand;
 	uint64_t free;
 	unsigned moves;
+	uint64_t can;
 	bool sane;   /* its numbers can be */
 	bool usable; /* as a target */
 };

@@ -87,6 +87,7 @@ static void places_read(struct gcl_place_plan *plan)
 			.demand = sane ? place->demand : 0.,
 			.free = sane ? place->free : 0,
 			.moves = sane ? place->moves : 0,
+			.can = place->can,
 			.sane = sane,
 			.usable = sane && usable(view, place),
 		};
@@ -199,12 +200,13 @@ unsigned gcl_plan_moves(const struct gcl_place_view *view, const struct gcl_plac
 	return count;
 }
 
-bool gcl_plan_fits(const struct gcl_place_plan *plan, uint32_t place, uint64_t bytes,
-		   double reserve)
+bool gcl_plan_home_takes(const struct gcl_place_plan *plan, const struct gcl_place_task *task,
+			 double reserve)
 {
-	uint64_t kept = (uint64_t)((double)plan->view->places[place].memory * reserve);
+	uint64_t kept = (uint64_t)((double)plan->view->places[task->home].memory * reserve);
 
-	return plan->left[place].free >= kept && plan->left[place].free - kept >= bytes;
+	/* Neither is more than GCL_PLACE_BYTES_MAX. */
+	return gcl_plan_takes(plan, task->home, task, task->memory + kept);
 }
 
 void gcl_plan_figures(const struct gcl_place_plan *plan, uint32_t index, uint64_t needs,
@@ -267,7 +269,7 @@ uint32_t gcl_plan_fastest(struct gcl_place_plan *plan, uint32_t index, uint64_t 
 		uint32_t to = plan->targets[i];
 		struct gcl_cost_time time;
 
-		if (to == task->where || to == task->home || plan->left[to].free < needs)
+		if (to == task->where || to == task->home || !gcl_plan_takes(plan, to, task, needs))
 			continue;
 		gcl_cost_time(plan, task, to, &time);
 		if (best == GCL_PLACE_NONE || time.total < least) {

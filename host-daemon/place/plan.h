@@ -33,10 +33,17 @@ enum gcl_place_why gcl_plan_held(const struct gcl_place_plan *plan, uint32_t tas
 /** gcl_plan_moves() - of @task in the last span. */
 unsigned gcl_plan_moves(const struct gcl_place_view *view, const struct gcl_place_task *task);
 
-/** gcl_plan_fits() - whether @place has @bytes free, and @reserve, a part of its memory, besides.
- */
-bool gcl_plan_fits(const struct gcl_place_plan *plan, uint32_t place, uint64_t bytes,
-		   double reserve);
+/** gcl_plan_takes() - whether @place can do what @task needs and has @bytes free. */
+static inline bool gcl_plan_takes(const struct gcl_place_plan *plan, uint32_t place,
+				  const struct gcl_place_task *task, uint64_t bytes)
+{
+	return plan->left[place].free >= bytes && !(task->wants & ~plan->left[place].can);
+}
+
+/** gcl_plan_home_takes() - whether its home takes @task, and has @reserve, a part of its memory,
+ * besides. */
+bool gcl_plan_home_takes(const struct gcl_place_plan *plan, const struct gcl_place_task *task,
+			 double reserve);
 
 /** gcl_plan_figures() - a decision's, if @task goes to @decision->to, needing @needs bytes there.
  */

@@ -42,7 +42,7 @@ static struct gcl_place_settings settings;
 	}
 static const struct field place_fields[] = {
 	P(remote), P(lost),  P(draining),   P(age), P(avoid_until), P(memory), P(free),
-	P(demand), P(speed), P(speed_seen), P(rtt), P(bandwidth),   P(moves),
+	P(demand), P(speed), P(speed_seen), P(rtt), P(bandwidth),   P(moves),  P(can),
 };
 
 #define T(name)                                                                                    \
@@ -50,10 +50,10 @@ static const struct field place_fields[] = {
 		offsetof(struct gcl_place_task, name), sizeof tasks[0].name                        \
 	}
 static const struct field task_fields[] = {
-	T(vm),	  T(weight),	 T(hold),  T(home),	T(where),    T(to),
-	T(kept),  T(started),	 T(since), T(moved[0]), T(moved[7]), T(memory),
-	T(bytes), T(bytes_home), T(dirty), T(build),	T(kernel),   T(kernel_there),
-	T(there), T(think),	 T(trips), T(carried),	T(waited),
+	T(vm),		 T(wants), T(weight),	  T(hold),  T(home),	 T(where),
+	T(to),		 T(kept),  T(started),	  T(since), T(moved[0]), T(moved[7]),
+	T(memory),	 T(bytes), T(bytes_home), T(dirty), T(build),	 T(kernel),
+	T(kernel_there), T(there), T(think),	  T(trips), T(carried),	 T(waited),
 };
 
 #define S(name)                                                                                    \
@@ -158,6 +158,7 @@ static void decision_check(const struct gcl_place_view *view,
 	REQUIRE(gcl_place_task_sane(view, &tasks[decision->task], VMS));
 	to = &places[decision->to];
 	REQUIRE(gcl_place_sane(to) && !to->lost && decision->figures.needs <= to->free);
+	REQUIRE(!(tasks[decision->task].wants & ~to->can));
 	REQUIRE(decision->why == GCL_PLACE_GO_ORDER || !to->draining);
 	figures_check(&decision->figures);
 	REQUIRE(gcl_explain_text(view, decision, text, sizeof text) < GCL_EXPLAIN_MAX);
@@ -185,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	event.to = (uint32_t)take(&input, 1);
 	event.quota = take(&input, 1) & 1;
 	event.bytes = take(&input, 8);
+	event.quota_left = event.quota ? take(&input, 8) : 0;
 	view.moving = (unsigned)take(&input, 1) % 8;
 	view.draw = take(&input, 8);
 	state_reset();

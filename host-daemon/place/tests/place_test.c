@@ -212,6 +212,24 @@ static void a_slow_server_is_left_whatever_it_says(void **unused)
 	assert_int_equal(state_decide(&state, &gcl_place_balance, GCL_PLACE_TICK), 0);
 }
 
+static void a_task_goes_only_where_the_device_can_do_it(void **unused)
+{
+	struct gcl_place_task *task = state_task(&state, 0, GIB);
+	struct gcl_place_decision found;
+
+	(void)unused;
+	state_shortage(&state, 3.);
+	task->wants = 5;
+	for (uint32_t i = 1; i < STATE_PLACES; i++)
+		state.places[i].can = 3;
+	assert_int_equal(considered(0, &found), GCL_PLACE_STAY_NOWHERE);
+	state.places[4].can = 7;
+	assert_int_equal(considered(0, &found), GCL_PLACE_GO_WAITING);
+	assert_int_equal(found.to, 4);
+	assert_int_equal(state_decide(&state, &gcl_place_two, GCL_PLACE_TICK), 1);
+	assert_int_equal(decision(0)->to, 4);
+}
+
 static void who_stays_knows_why(void **unused)
 {
 	struct gcl_place_task *task = state_task(&state, 0, 2 * GIB);
@@ -286,6 +304,7 @@ int main(void)
 		TEST(nobody_goes_to_its_own_disadvantage),
 		TEST(nobody_goes_where_others_lose_more),
 		TEST(a_slow_server_is_left_whatever_it_says),
+		TEST(a_task_goes_only_where_the_device_can_do_it),
 		TEST(who_stays_knows_why),
 		TEST(it_comes_home_when_there_is_room),
 	};

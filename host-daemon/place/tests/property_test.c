@@ -37,6 +37,7 @@ static struct gcl_place_event event_random(void)
 	event.to = (uint32_t)(random_next() % STATE_PLACES);
 	event.bytes = 1 + random_next() % (8 * GIB);
 	event.quota = random_next() % 4 == 0;
+	event.quota_left = random_next() % (2 * GIB);
 	if (!state.view.task_count &&
 	    (event.kind == GCL_PLACE_ALLOCATION || event.kind == GCL_PLACE_ORDER))
 		event.kind = GCL_PLACE_TICK;
@@ -108,6 +109,7 @@ static void decision_check(const struct gcl_place_policy *policy,
 	assert_true(gcl_place_task_sane(&state.view, task, STATE_VMS));
 	assert_int_equal(decision->from, task->where);
 	assert_int_not_equal(decision->to, decision->from);
+	assert_true(!(task->wants & ~state.places[decision->to].can));
 	if (decision->why == GCL_PLACE_GO_ORDER) {
 		assert_true(task->hold == GCL_PLACE_FREE || task->hold == GCL_PLACE_PINNED);
 		assert_true(gcl_place_sane(&state.places[decision->to]));
@@ -152,7 +154,9 @@ static void allocation_check(const struct gcl_place_event *event)
 		assert_int_equal(state.plan->count, 0);
 		return;
 	}
-	freed = event->quota ? 0 : state.places[asks->where].free;
+	freed = state.places[asks->where].free;
+	if (event->quota)
+		freed = GCL_MIN(freed, event->quota_left);
 	for (unsigned i = 0; i < state.plan->count; i++) {
 		const struct gcl_place_decision *decision = &state.plan->decisions[i];
 		const struct gcl_place_task *task = &state.tasks[decision->task];
@@ -269,6 +273,7 @@ static void drains_empty_a_place(void **unused)
 			each->lost = false;
 			each->draining = i == place;
 			each->avoid_until = each->age = 0.;
+			each->can = 3;
 			each->memory = each->free = 1024 * GIB;
 		}
 		for (unsigned i = 0; i <= STATE_TASKS && tasks_in(place); i++) {

@@ -109,6 +109,29 @@ static void who_is_not_needed_after_all_stays(void **unused)
 	assert_int_equal(decision(0)->task, 2);
 }
 
+static void a_quota_is_met_by_its_own_vm(void **unused)
+{
+	struct gcl_place_event event = {.kind = GCL_PLACE_ALLOCATION,
+					.bytes = 4 * GIB,
+					.quota = true,
+					.quota_left = 3 * GIB};
+
+	(void)unused;
+	state_task(&state, 0, 2 * GIB);
+	state_task(&state, 0, GIB);
+	state_task(&state, 1, 8 * GIB);
+	state.places[0].demand = 0.5;
+	state.tasks[0].hold = GCL_PLACE_SHARED;
+	assert_int_equal(gcl_place_decide(&gcl_place_memory, &state.view, &event, state.plan), 0);
+	assert_int_equal(state.plan->count, 1);
+	assert_int_equal(decision(0)->task, 1);
+	/* What is left of the quota would hold this, and the device does. */
+	event.bytes = 3 * GIB;
+	assert_int_equal(gcl_place_decide(&gcl_place_memory, &state.view, &event, state.plan), 0);
+	assert_int_equal(state.plan->count, 0);
+	assert_false(state.plan->refused);
+}
+
 static void the_asking_one_goes_if_that_is_least(void **unused)
 {
 	(void)unused;
@@ -208,6 +231,7 @@ int main(void)
 		TEST(the_one_that_frees_most_for_least_makes_room),
 		TEST(several_make_room_and_no_more_than_needed),
 		TEST(who_is_not_needed_after_all_stays),
+		TEST(a_quota_is_met_by_its_own_vm),
 		TEST(the_asking_one_goes_if_that_is_least),
 		TEST(nobody_is_driven_out_by_a_vm_that_has_more),
 		TEST(the_operator_moves_what_can_be_moved),

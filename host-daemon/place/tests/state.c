@@ -110,6 +110,7 @@ static void place_random(struct state *state, uint32_t index)
 	place->memory = (random_next() % 64 + 1) * GIB / 2;
 	place->free = (uint64_t)((double)place->memory * random_between(0., 1.));
 	place->demand = sometimes(3) ? 0. : random_between(0., 5.);
+	place->can = sometimes(2) ? random_next() & 3 : 3;
 	place->lost = index >= 2 && sometimes(10);
 	place->draining = sometimes(10);
 	place->avoid_until = sometimes(8) ? state->view.now + random_between(-10., 10.) : 0.;
@@ -139,6 +140,7 @@ static void task_random(struct state *state, struct gcl_place_task *task)
 	task->since = random_between(task->started, now);
 	for (unsigned i = 0; i < random_next() % (GCL_PLACE_HISTORY + 1); i++)
 		task->moved[i] = random_between(now - 1000., now);
+	task->wants = sometimes(2) ? random_next() & 3 : 0;
 	task->memory = random_next() % (4 * GIB);
 	task->bytes = (uint64_t)((double)task->memory * random_between(0., 1.));
 	task->bytes_home = (uint64_t)((double)task->memory * random_between(0., 1.));
