@@ -19,8 +19,7 @@
 #include "base/cleanup.h"
 #include "link.h"
 
-#define AUTHORITIES_MAX 64u
-#define SERIAL_MAX	64u
+#define SERIAL_MAX 64u
 
 /* What makes a list none of the authority's; its dates don't. */
 #define FORGED                                                                                     \
@@ -34,7 +33,7 @@ struct lists {
 };
 
 struct authorities {
-	gnutls_x509_crt_t list[AUTHORITIES_MAX];
+	gnutls_x509_crt_t *list;
 	unsigned count;
 };
 
@@ -49,6 +48,7 @@ static void authorities_fini(struct authorities *authorities)
 {
 	for (unsigned i = 0; i < authorities->count; i++)
 		gnutls_x509_crt_deinit(authorities->list[i]);
+	gnutls_free(authorities->list);
 }
 
 /* ------------------------------------------------------------ marks */
@@ -180,11 +180,10 @@ static int failed(char *reason, size_t size, const char *what)
 int gcl_tls_revoked_load(struct gcl_tls_credentials *credentials, const struct gcl_tls_files *files,
 			 char *reason, size_t reason_size)
 {
-	_cleanup_(authorities_fini) struct authorities authorities = {.count = AUTHORITIES_MAX};
+	_cleanup_(authorities_fini) struct authorities authorities = {0};
 	_cleanup_(lists_fini) struct lists lists = {0};
-	int err = gnutls_x509_crt_list_import(authorities.list, &authorities.count, &files->ca,
-					      GNUTLS_X509_FMT_PEM,
-					      GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+	int err = gnutls_x509_crt_list_import2(&authorities.list, &authorities.count, &files->ca,
+					       GNUTLS_X509_FMT_PEM, 0);
 
 	if (err < 0) {
 		authorities.count = 0;

@@ -33,6 +33,7 @@ extern const struct gcl_tls_module gcl_tls_module;
 #define OPEN_MS	   20000
 #define PATIENT_MS 60000
 #define EXITS	   4
+#define REFUSALS   100
 
 /* Descriptors that a forked child looks at. */
 #define DESCRIPTORS 512
@@ -226,6 +227,46 @@ static void threads(void **state)
 	assert_true(forked > 0);
 }
 
+/* ------------------------------------------------------------ what is said last */
+
+/* Says something all the time until it has heard the end. */
+static void refusal_hear(struct guest *guest)
+{
+	char heard[64] = "";
+	size_t size = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && size < sizeof heard) {
+		struct pollfd fd = {.fd = guest->plain, .events = POLLIN};
+
+		(void)!send(guest->plain, heard, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (poll(&fd, 1, 0) == 0)
+			continue;
+		n = recv(guest->plain, heard + size, sizeof heard - size, 0);
+		size += n > 0 ? (size_t)n : 0;
+	}
+	assert_int_equal(size, sizeof ECHO_REFUSAL);
+	assert_memory_equal(heard, ECHO_REFUSAL, size);
+}
+
+static void refusals(void **state)
+{
+	struct guest guest = {.random = 3};
+
+	(void)state;
+	pthread_mutex_lock(&server.lock);
+	server.refusing = true;
+	pthread_mutex_unlock(&server.lock);
+	for (int i = 0; i < REFUSALS; i++) {
+		assert_true(guest_open(&guest, folder, server.port));
+		refusal_hear(&guest);
+		guest_close(&guest);
+	}
+	pthread_mutex_lock(&server.lock);
+	server.refusing = false;
+	pthread_mutex_unlock(&server.lock);
+}
+
 /* ------------------------------------------------------------ exit */
 
 static _Atomic unsigned talking;
@@ -322,6 +363,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads),
+		cmocka_unit_test(refusals),
 		cmocka_unit_test(exits),
 	};
 	const char *seconds = getenv("GUESTCL_STRESS_SECONDS");

@@ -2,7 +2,6 @@
 #include "echo.h"
 
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,7 @@ struct session {
 	int plain, far; /* the relay's end; the echo's */
 	int wake;	/* its connection is to let go of it */
 	bool busy;	/* it has one */
-	bool ended;
+	bool refusing;
 	pthread_t echo;
 };
 
@@ -48,12 +47,25 @@ void echo_key(const char *folder)
 
 /* ------------------------------------------------------------ sessions */
 
+/* With what the guest says unread, as a daemon does that has heard enough; sooner or later than the
+ * relay looks. */
+static void refuse(struct session *session)
+{
+	usleep(session->token[0] % 64 * 20u);
+	(void)!write(session->far, ECHO_REFUSAL, sizeof ECHO_REFUSAL);
+	close(steal_fd(&session->far));
+}
+
 static void *echo_run(void *data)
 {
-	const struct session *session = data;
+	struct session *session = data;
 	char bytes[16384];
 	ssize_t n;
 
+	if (session->refusing) {
+		refuse(session);
+		return NULL;
+	}
 	while ((n = read(session->far, bytes, sizeof bytes)) > 0) {
 		for (ssize_t done = 0, part; done < n; done += part) {
 			part = send(session->far, bytes + done, (size_t)(n - done), MSG_NOSIGNAL);
@@ -76,21 +88,23 @@ static struct session *session_create(struct echo_server *server)
 	session->far = pair[1];
 	session->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must(session->wake >= 0 && gcl_tunnel_init(&session->tunnel, -1) == 0, "session");
-	must(pthread_create(&session->echo, NULL, echo_run, session) == 0, "thread");
 	pthread_mutex_lock(&server->lock);
 	server->last++;
 	memcpy(session->token, &server->last, sizeof server->last);
+	session->refusing = server->refusing;
 	session->busy = true;
 	gcl_list_append(&server->sessions, &session->link);
 	pthread_mutex_unlock(&server->lock);
+	must(pthread_create(&session->echo, NULL, echo_run, session) == 0, "thread");
 	return session;
 }
 
 static void session_destroy(struct session *session)
 {
-	shutdown(session->far, SHUT_RDWR);
+	if (!session->refusing)
+		shutdown(session->far, SHUT_RDWR);
 	pthread_join(session->echo, NULL);
-	close(session->far);
+	gcl_cleanup_close(&session->far);
 	close(session->plain);
 	close(session->wake);
 	gcl_tunnel_fini(&session->tunnel);

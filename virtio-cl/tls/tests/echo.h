@@ -3,7 +3,7 @@
  * For tests: a server by TLS in this process, whose sessions give back what they get, and whose
  * connections can be dropped.
  *
- * Guests have the pre-shared key that gcl_echo_key() writes.
+ * Guests have the pre-shared key that echo_key() writes.
  */
 #ifndef GCL_ECHO_H
 #define GCL_ECHO_H
@@ -35,9 +35,11 @@ struct echo_server {
 	unsigned count;		  /* of connections in use */
 	struct gcl_list sessions; /* that may be resumed, or are busy */
 	uint64_t last;		  /* token */
-	bool stopping;
+	bool refusing;		  /* sessions: they say ECHO_REFUSAL, and end */
 	unsigned resumed;
 };
+
+#define ECHO_REFUSAL "no, thank you"
 
 /** echo_key() - write the guests' key into the folder. */
 void echo_key(const char *folder);
