@@ -60,7 +60,7 @@ void gcl_broker_announce(struct gcl_broker *broker, const char *trouble)
 
 void gcl_broker_worker_gone(struct gcl_broker *broker)
 {
-	if (broker->stopping && broker->workers.count == 0)
+	if (broker->stopping && broker->workers.count == 0 && !broker->etcd.pid)
 		ev_break(broker->loop, EVBREAK_ALL);
 }
 
@@ -79,6 +79,7 @@ static void broker_stop(struct gcl_broker *broker, int signal_number)
 	gcl_libvirt_fini(&broker->libvirt);
 	gcl_web_fini(&broker->web);
 	gcl_front_fini(&broker->front);
+	gcl_etcd_stop(&broker->etcd);
 	gcl_vms_stop(broker);
 	gcl_guests_refuse(broker, GCL_HELLO_BUSY, "guestcld is stopping");
 	gcl_workers_end(&broker->workers);
@@ -121,6 +122,8 @@ static void broker_reload(struct gcl_broker *broker)
 	gcl_libvirt_configure(&broker->libvirt);
 	gcl_web_configure(&broker->web);
 	gcl_front_configure(&broker->front);
+	gcl_servers_configure(&broker->servers, &broker->config);
+	gcl_etcd_configure(&broker->etcd);
 	gcl_workers_renew(&broker->workers);
 }
 
@@ -149,6 +152,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	if (broker->killed)
 		ev_break(loop, EVBREAK_ALL);
 	gcl_workers_kill(&broker->workers);
+	gcl_etcd_suspend(&broker->etcd);
 	broker->killed = true;
 }
 
@@ -195,6 +199,8 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_libvirt_init(&broker.libvirt, &broker);
 	gcl_web_init(&broker.web, &broker);
 	gcl_front_init(&broker.front, &broker);
+	gcl_servers_init(&broker.servers);
+	gcl_etcd_init(&broker.etcd, &broker);
 	gcl_watchdog_init(&broker);
 	gcl_broker_files_raise(&broker);
 	watchers_init(&broker);
@@ -211,11 +217,14 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_libvirt_configure(&broker.libvirt);
 	gcl_web_configure(&broker.web);
 	gcl_front_configure(&broker.front);
+	gcl_servers_configure(&broker.servers, &broker.config);
+	gcl_etcd_configure(&broker.etcd);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else
 		gcl_broker_announce(&broker, NULL);
 	ev_run(broker.loop, 0);
+	gcl_servers_fini(&broker.servers);
 	gcl_vms_fini(&broker);
 	gcl_leases_fini(&broker);
 	gcl_accounts_fini(&broker);

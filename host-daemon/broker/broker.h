@@ -34,6 +34,7 @@
 #include "override.h"
 #include "owner.h"
 #include "page.h"
+#include "servers.h"
 #include "tls-front.h"
 
 struct gcl_broker;
@@ -593,6 +594,45 @@ void gcl_front_restore(struct gcl_front *front, struct gcl_state *state);
 /** gcl_front_fini() - end the process; may be called twice. */
 void gcl_front_fini(struct gcl_front *front);
 
+/* ------------------------------------------------------------ etcd's servers (etcd.c) */
+
+enum gcl_etcd_state {
+	GCL_ETCD_STATE_OFF,
+	GCL_ETCD_STATE_STARTING, /* nothing has been heard of it yet */
+	GCL_ETCD_STATE_UP,
+	GCL_ETCD_STATE_DOWN, /* what is known goes on being used */
+};
+
+struct gcl_etcd {
+	struct gcl_broker *broker;
+	pid_t pid;  /* of guestcl-etcd; 0 */
+	int socket; /* to it; -1 */
+	enum gcl_etcd_state state;
+	ev_tstamp since;  /* of the state, gcl_clock() */
+	char reason[200]; /* why it is down */
+	bool full;	  /* some of its servers had no room */
+	struct gcl_announcement announcement;
+	ev_tstamp started; /* of the process */
+	ev_tstamp pause;   /* before what failed is tried again */
+	struct ev_io readable;
+	struct ev_child child;
+	struct ev_timer retry, tick;
+};
+
+void gcl_etcd_init(struct gcl_etcd *etcd, struct gcl_broker *broker);
+
+/** gcl_etcd_configure() - follow the etcd of the configuration, with files as they are now. Errors
+ * are logged. */
+void gcl_etcd_configure(struct gcl_etcd *etcd);
+
+/** gcl_etcd_stop() - have the process take back what it announced, and go; gcl_broker_worker_gone()
+ * is called when it has. May be called twice. */
+void gcl_etcd_stop(struct gcl_etcd *etcd);
+
+/** gcl_etcd_suspend() - end the process at once; it is started again after a while, if we live.
+ * What it announced stays for as long as its lease. */
+void gcl_etcd_suspend(struct gcl_etcd *etcd);
+
 /* ------------------------------------------------------------ a new program (takeover.h) */
 
 struct gcl_takeover {
@@ -633,6 +673,8 @@ struct gcl_broker {
 	struct gcl_libvirt libvirt;
 	struct gcl_web web;
 	struct gcl_front front;
+	struct gcl_servers servers;
+	struct gcl_etcd etcd;
 	struct ev_signal signals[4];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * guestcld.conf: lines of the form "key = value" and sections of VMs, read by libconfuse.
+ * guestcld.conf: lines of the form "key = value" and sections of VMs and servers, read by
+ * libconfuse.
  *
  * libconfuse knows every setting as a string; what the string may be is config.c's business, which
  * is asked while the line is being read, so that the error names it.
@@ -35,8 +36,21 @@ static void report(cfg_t *cfg, const char *format, va_list args)
 	gcl_log_error(config, "%s:%d: %s", cfg->filename, cfg->line, text);
 }
 
-/* Where listen-tls was read: for what is wrong with it and others together. */
-static int listen_tls_line;
+/* Where these were read: for what is wrong with them and others together. */
+static const char *const lined[GCL_LINES] = {
+	[GCL_LINE_LISTEN_TLS] = "listen-tls",
+	[GCL_LINE_ETCD] = "etcd",
+	[GCL_LINE_ANNOUNCE] = "announce",
+};
+static int lines[GCL_LINES];
+
+static void line_note(cfg_t *cfg, cfg_opt_t *opt)
+{
+	for (size_t i = 0; i < GCL_LINES; i++) {
+		if (strcmp(cfg_opt_name(opt), lined[i]) == 0)
+			lines[i] = *cfg_opt_getstr(opt) ? cfg->line : 0;
+	}
+}
 
 static int value_check(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -48,8 +62,7 @@ static int value_check(cfg_t *cfg, cfg_opt_t *opt)
 		cfg_error(cfg, "%s", error);
 		return -1;
 	}
-	if (strcmp(cfg_opt_name(opt), "listen-tls") == 0 && *cfg_opt_getstr(opt))
-		listen_tls_line = cfg->line;
+	line_note(cfg, opt);
 	return 0;
 }
 
@@ -148,6 +161,52 @@ static int vm_check(cfg_t *cfg, cfg_opt_t *opt)
 	return 0;
 }
 
+static int server_value_check(cfg_t *cfg, cfg_opt_t *opt)
+{
+	struct gcl_server_config scratch;
+	char error[256];
+
+	if (gcl_server_config_set(&scratch, cfg_opt_name(opt), cfg_opt_getstr(opt), error,
+				  sizeof error) == 0)
+		return 0;
+	cfg_error(cfg, "%s", error);
+	return -1;
+}
+
+/* The last section has been read. */
+static int server_check(cfg_t *cfg, cfg_opt_t *opt)
+{
+	cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	struct gcl_server_config scratch;
+	char error[256];
+
+	if (cfg_opt_size(opt) > GCL_CONFIG_SERVERS_MAX)
+		snprintf(error, sizeof error, "there are more than %u servers",
+			 GCL_CONFIG_SERVERS_MAX);
+	else if (gcl_server_config_init(&scratch, cfg_title(section), error, sizeof error) == 0 &&
+		 value_of(section, "address"))
+		return 0;
+	else if (*scratch.name)
+		snprintf(error, sizeof error, "server \"%s\" has no address", scratch.name);
+	cfg_error(cfg, "%s", error);
+	return -1;
+}
+
+static void servers_take(struct gcl_config *config, cfg_t *cfg)
+{
+	char error[256];
+
+	config->server_count = cfg_size(cfg, "server");
+	for (unsigned i = 0; i < config->server_count; i++) {
+		cfg_t *section = cfg_getnsec(cfg, "server", i);
+
+		gcl_server_config_init(&config->servers[i], cfg_title(section), error,
+				       sizeof error);
+		gcl_server_config_set(&config->servers[i], "address", value_of(section, "address"),
+				      error, sizeof error);
+	}
+}
+
 static void vm_take(struct gcl_vm_config *vm, cfg_t *section)
 {
 	char error[256];
@@ -218,35 +277,42 @@ static void checks_set(cfg_t *cfg)
 		cfg_set_validate_func(cfg, path, vm_value_check);
 	}
 	cfg_set_validate_func(cfg, "vm", vm_check);
+	cfg_set_validate_func(cfg, "server|address", server_value_check);
+	cfg_set_validate_func(cfg, "server", server_check);
 }
 
 /* Parses @text into @config, which may be half changed when it fails. */
 static int text_parse(struct gcl_config *config, const char *path, char *text, size_t size)
 {
-	_cleanup_free_ cfg_opt_t *opts = calloc(gcl_setting_count + 2, sizeof *opts);
+	_cleanup_free_ cfg_opt_t *opts = calloc(gcl_setting_count + 3, sizeof *opts);
 	_cleanup_free_ cfg_opt_t *vm_opts = calloc(gcl_vm_setting_count + 1, sizeof *vm_opts);
+	cfg_opt_t server_opts[2];
 	_cleanup_(cleanup_cfg) cfg_t *cfg = NULL;
 	_cleanup_fclose_ FILE *file = fmemopen(text, size, "r");
 
 	if (!opts || !vm_opts || !file)
 		return -ENOMEM;
 	options_fill(vm_opts, gcl_vm_settings, gcl_vm_setting_count);
+	options_fill(server_opts, gcl_server_settings, gcl_server_setting_count);
 	options_fill(opts, gcl_settings, gcl_setting_count);
 	opts[gcl_setting_count] =
 		(cfg_opt_t)CFG_SEC("vm", vm_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
-	opts[gcl_setting_count + 1] = (cfg_opt_t)CFG_END();
+	opts[gcl_setting_count + 1] = (cfg_opt_t)CFG_SEC(
+		"server", server_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	opts[gcl_setting_count + 2] = (cfg_opt_t)CFG_END();
 	cfg = cfg_init(opts, CFGF_NONE);
 	if (!cfg)
 		return -ENOMEM;
 	checks_set(cfg);
 	cfg->filename = strdup(path); /* freed with cfg */
 	file_now = cfg;
-	listen_tls_line = 0;
+	memset(lines, 0, sizeof lines);
 	if (cfg_parse_fp(cfg, file) != CFG_SUCCESS)
 		return -EINVAL;
 	values_take(config, cfg);
 	vms_take(config, cfg);
-	config->listen_tls_line = listen_tls_line;
+	servers_take(config, cfg);
+	memcpy(config->lines, lines, sizeof config->lines);
 	return 0;
 }
 

@@ -63,6 +63,24 @@ static const char *const level_choices[] = {
 		.initial = (value), .help = (words)                                                \
 	}
 
+#define FORMED(key, field, value, check, words_of_form, words)                                     \
+	{                                                                                          \
+		.name = (key), .kind = GCL_SETTING_TEXT,                                           \
+		.offset = offsetof(struct gcl_config, field), .initial = (value),                  \
+		.max = sizeof(((struct gcl_config *)0)->field), .valid = (check),                  \
+		.form = (words_of_form), .help = (words)                                           \
+	}
+
+/* Keys are its text with a name behind it. */
+static bool prefix_valid(const char *text)
+{
+	for (const char *c = text; *c; c++) {
+		if (!isgraph((unsigned char)*c))
+			return false;
+	}
+	return text[0] == '/' && text[1] && text[strlen(text) - 1] == '/';
+}
+
 const struct gcl_setting gcl_settings[] = {
 	TEXT("socket", socket, 1, GCL_DEFAULT_SOCKET, NULL, "Unix socket that guests connect to"),
 	{.name = "socket-mode",
@@ -216,6 +234,28 @@ const struct gcl_setting gcl_settings[] = {
 	       "it"),
 	TEXT("tls-program", tls_program, 1, GUESTCL_LIBEXECDIR "/guestcl-tls", NULL,
 	     "program that serves listen-tls"),
+	FORMED("etcd", etcd, "", gcl_server_urls_valid, "URLs without paths, separated by \",\"",
+	       "etcd in which GPU servers are announced, such as https://a:2379,https://b:2379; "
+	       "empty: none"),
+	FORMED("etcd-prefix", etcd_prefix, "/guestcl/servers/", prefix_valid,
+	       "text that begins and ends with \"/\"", "where in etcd the servers are"),
+	TEXT("etcd-ca", etcd_ca, 0, "", NULL,
+	     "certificate of the authority that vouches for etcd's members, in PEM"),
+	TEXT("etcd-certificate", etcd_certificate, 0, "", NULL,
+	     "certificate that etcd's members are shown, in PEM"),
+	TEXT("etcd-key", etcd_key, 0, "", NULL, "the certificate's key, in PEM"),
+	TEXT("etcd-user", etcd_user, 0, "", NULL, "user of etcd's, if it asks for one"),
+	TEXT("etcd-password-file", etcd_password_file, 0, "", NULL,
+	     "file with the user's password"),
+	NUMBER("etcd-lease", DURATION, etcd_lease, 3000, 600000, "10s",
+	       "how long this host stays announced when nothing is heard of it any more"),
+	TEXT("etcd-program", etcd_program, 1, GUESTCL_LIBEXECDIR "/guestcl-etcd", NULL,
+	     "program that talks to etcd"),
+	FORMED("announce", announce, "", gcl_server_address_valid, "HOST, HOST:PORT or nothing",
+	       "where other hosts reach this one's listen-tls, which etcd is told; empty: it is "
+	       "not announced"),
+	FORMED("announce-name", announce_name, "", gcl_server_name_valid, "a name like a VM's",
+	       "as what it is announced; empty: as the host is called"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 
@@ -273,6 +313,19 @@ const struct gcl_setting gcl_vm_settings[] = {
 		  "sessions that may begin in a minute; 0: no limit", true),
 };
 const size_t gcl_vm_setting_count = GCL_ARRAY_SIZE(gcl_vm_settings);
+
+const struct gcl_setting gcl_server_settings[] = {
+	{.name = "address",
+	 .kind = GCL_SETTING_TEXT,
+	 .offset = offsetof(struct gcl_server_config, address),
+	 .min = 1,
+	 .max = sizeof((struct gcl_server_config *)0)->address,
+	 .valid = gcl_server_address_valid,
+	 .form = "HOST or HOST:PORT",
+	 .initial = "",
+	 .help = "where its listen-tls is reached; the port is initially " GCL_SERVER_PORT},
+};
+const size_t gcl_server_setting_count = GCL_ARRAY_SIZE(gcl_server_settings);
 
 /* Digits only, as strtoul would also take signs, blanks and trailing words. */
 static bool number_parse(const char *text, unsigned base, unsigned *value, const char **end)
@@ -374,6 +427,8 @@ static bool text_valid(const struct gcl_setting *setting, const char *value)
 	if (setting->kind == GCL_SETTING_ENDPOINT && *value &&
 	    !gcl_endpoint_parse(value, host, port))
 		return false;
+	if (setting->valid && *value && !setting->valid(value))
+		return false;
 	return strlen(value) >= setting->min && strlen(value) < setting->max;
 }
 
@@ -401,8 +456,11 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 
 	switch (setting->kind) {
 	case GCL_SETTING_TEXT:
-		snprintf(text, size, "%s of less than %u bytes",
-			 setting->min ? "text" : "text, or nothing,", setting->max);
+		if (setting->form)
+			snprintf(text, size, "%s", setting->form);
+		else
+			snprintf(text, size, "%s of less than %u bytes",
+				 setting->min ? "text" : "text, or nothing,", setting->max);
 		break;
 	case GCL_SETTING_MODE:
 		snprintf(text, size, "octal, up to %04o", setting->max);
@@ -508,6 +566,35 @@ int gcl_vm_config_init(struct gcl_vm_config *vm, const char *id, char *error, si
 	return 0;
 }
 
+int gcl_server_config_init(struct gcl_server_config *server, const char *name, char *error,
+			   size_t error_size)
+{
+	memset(server, 0, sizeof *server);
+	if (gcl_server_name_valid(name)) {
+		snprintf(server->name, sizeof server->name, "%s", name);
+		return 0;
+	}
+	snprintf(error, error_size,
+		 "a server can't be called \"%.40s\": its name takes up to %u letters, digits, "
+		 "\".\", "
+		 "\"_\" and \"-\"",
+		 name, GCL_SERVER_NAME_MAX);
+	return -EINVAL;
+}
+
+int gcl_server_config_set(struct gcl_server_config *server, const char *key, const char *value,
+			  char *error, size_t error_size)
+{
+	for (size_t i = 0; i < gcl_server_setting_count; i++) {
+		if (strcmp(key, gcl_server_settings[i].name) == 0)
+			return setting_set(server, &gcl_server_settings[i], value, error,
+					   error_size);
+	}
+	snprintf(error, error_size, "a server has no setting \"%.40s\"; guestcld --help lists them",
+		 key);
+	return -ENOENT;
+}
+
 int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error, size_t error_size)
 {
 	const char *equals = strchr(pair, '=');
@@ -566,23 +653,67 @@ const char *gcl_setting_initial(const char *name)
 	return "";
 }
 
-int gcl_config_check(const struct gcl_config *config, char *error, size_t error_size)
+/* What "listen-tls" lacks; NULL: nothing. */
+static const char *listen_tls_lacks(const struct gcl_config *config)
 {
 	unsigned given = !!*config->tls_certificate + !!*config->tls_key + !!*config->tls_ca;
-	const char *wrong = NULL;
 
-	if (!*config->listen_tls)
-		return 0;
-	if (given == 0 && !*config->tls_psk_file)
-		wrong = "tls-certificate, tls-key and tls-ca, or tls-psk-file";
-	else if (given > 0 && given < 3)
-		wrong = "tls-certificate, tls-key and tls-ca together";
-	else if (given == 0 && *config->tls_crl)
-		wrong = "tls-certificate, tls-key and tls-ca with tls-crl";
-	if (!wrong)
-		return 0;
-	snprintf(error, error_size, "listen-tls needs %s: guestcl pki makes such files", wrong);
-	return -EINVAL;
+	if (*config->listen_tls && given == 0 && !*config->tls_psk_file)
+		return "listen-tls needs tls-certificate, tls-key and tls-ca, or tls-psk-file: "
+		       "guestcl pki makes such files";
+	if (*config->listen_tls && given > 0 && given < 3)
+		return "listen-tls needs tls-certificate, tls-key and tls-ca together: guestcl pki "
+		       "makes such files";
+	if (*config->listen_tls && given == 0 && *config->tls_crl)
+		return "listen-tls needs tls-certificate, tls-key and tls-ca with tls-crl: guestcl "
+		       "pki makes such files";
+	return NULL;
+}
+
+static const char *etcd_lacks(const struct gcl_config *config)
+{
+	bool https = strstr(config->etcd, "https:") != NULL;
+
+	if (!*config->etcd)
+		return NULL;
+	if (!*config->etcd_prefix)
+		return "etcd needs etcd-prefix";
+	if (https && !*config->etcd_ca)
+		return "etcd by https needs etcd-ca, the authority that vouches for its members";
+	if (!!*config->etcd_certificate != !!*config->etcd_key)
+		return "etcd needs etcd-certificate and etcd-key together, or neither";
+	if (!!*config->etcd_user != !!*config->etcd_password_file)
+		return "etcd needs etcd-user and etcd-password-file together, or neither";
+	if (*config->etcd_password_file && strstr(config->etcd, "http:"))
+		return "etcd-password-file is for https only: by http all could read it";
+	return NULL;
+}
+
+static const char *announce_lacks(const struct gcl_config *config)
+{
+	if (*config->announce && !*config->etcd)
+		return "announce needs etcd, which is told";
+	if (*config->announce && !*config->listen_tls)
+		return "announce needs listen-tls, by which this host is reached";
+	return NULL;
+}
+
+int gcl_config_check(const struct gcl_config *config, int *line, char *error, size_t error_size)
+{
+	const char *const lacks[GCL_LINES] = {
+		[GCL_LINE_LISTEN_TLS] = listen_tls_lacks(config),
+		[GCL_LINE_ETCD] = etcd_lacks(config),
+		[GCL_LINE_ANNOUNCE] = announce_lacks(config),
+	};
+
+	for (size_t i = 0; i < GCL_LINES; i++) {
+		if (!lacks[i])
+			continue;
+		*line = config->lines[i];
+		snprintf(error, error_size, "%s", lacks[i]);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 const char *gcl_resident_name(const struct gcl_config *config)

@@ -14,12 +14,17 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "etcd-link.h"
 #include "owner.h"
+#include "server-info.h"
 
 #define GCL_CONFIG_PATH GUESTCL_SYSCONFDIR "/guestcl/guestcld.conf"
 
 /* VMs that the configuration file may name. */
 #define GCL_CONFIG_VMS_MAX 256u
+
+/* GPU servers that it may name. */
+#define GCL_CONFIG_SERVERS_MAX 64u
 
 /* Room for an address and a port. */
 #define GCL_ENDPOINT_MAX 64u
@@ -47,6 +52,15 @@ struct gcl_vm_config {
 	unsigned host_processes; /* of all its workers, with threads; 0: no limit */
 	unsigned session_rate;	 /* sessions that may begin in a minute; 0: no limit */
 };
+
+/* A section server "NAME" { ... }. */
+struct gcl_server_config {
+	char name[GCL_SERVER_NAME_MAX + 1];
+	char address[GCL_SERVER_ADDRESS_MAX];
+};
+
+/* Settings that are wrong together are told of by the line of one of them. */
+enum gcl_config_line { GCL_LINE_LISTEN_TLS, GCL_LINE_ETCD, GCL_LINE_ANNOUNCE, GCL_LINES };
 
 /* The values in force; plain data, so that it is copied by assignment. Durations are in ms. */
 struct gcl_config {
@@ -105,11 +119,24 @@ struct gcl_config {
 	char tls_crl[PATH_MAX];
 	char tls_psk_file[PATH_MAX];
 	unsigned tls_handshake_timeout, tls_resume_time;
-	unsigned tls_compression;   /* whether it is */
-	char tls_program[PATH_MAX]; /* that ends TLS */
-	int listen_tls_line;	    /* of the file; 0: it is not from there */
+	unsigned tls_compression;     /* whether it is */
+	char tls_program[PATH_MAX];   /* that ends TLS */
+	char etcd[GCL_ETCD_URLS_MAX]; /* URLs, separated by ','; empty: none */
+	char etcd_prefix[GCL_ETCD_PREFIX_MAX];
+	char etcd_ca[PATH_MAX];
+	char etcd_certificate[PATH_MAX];
+	char etcd_key[PATH_MAX];
+	char etcd_user[sizeof((struct gcl_etcd_setup *)0)->user];
+	char etcd_password_file[PATH_MAX];
+	unsigned etcd_lease;
+	char etcd_program[PATH_MAX];	       /* that talks to it */
+	char announce[GCL_SERVER_ADDRESS_MAX]; /* where this host is reached; empty: it isn't */
+	char announce_name[GCL_SERVER_NAME_MAX + 1]; /* empty: as the host is called */
+	int lines[GCL_LINES]; /* of the file, by enum gcl_config_line; 0: it is not from there */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];
 	size_t vm_count;
+	struct gcl_server_config servers[GCL_CONFIG_SERVERS_MAX];
+	size_t server_count;
 };
 
 enum gcl_setting_kind {
@@ -125,13 +152,17 @@ enum gcl_setting_kind {
 struct gcl_setting {
 	const char *name;
 	enum gcl_setting_kind kind;
-	size_t offset; /* in struct gcl_config or struct gcl_vm_config */
+	size_t offset; /* in struct gcl_config, struct gcl_vm_config or struct gcl_server_config */
 	unsigned min, max;
 	const char *const *choices; /* GCL_SETTING_CHOICE: NULL-terminated */
 	const char *initial;
 	const char *initial_user; /* when the daemon doesn't run as root; NULL: the same */
 	const char *help;
 	bool live; /* of a VM: can be set while guestcld runs (guestcl set) */
+	/* GCL_SETTING_TEXT: whether it can be that, if it isn't empty, and what it can be, in
+	 * words; or NULL. */
+	bool (*valid)(const char *text);
+	const char *form;
 };
 
 extern const struct gcl_setting gcl_settings[];
@@ -140,6 +171,10 @@ extern const size_t gcl_setting_count;
 /* Of a section vm "NAME" { ... }. */
 extern const struct gcl_setting gcl_vm_settings[];
 extern const size_t gcl_vm_setting_count;
+
+/* Of a section server "NAME" { ... }. */
+extern const struct gcl_setting gcl_server_settings[];
+extern const size_t gcl_server_setting_count;
 
 /** gcl_vm_setting_find() - the VM's setting of that name, or NULL. */
 const struct gcl_setting *gcl_vm_setting_find(const char *key);
@@ -164,6 +199,14 @@ int gcl_vm_config_init(struct gcl_vm_config *vm, const char *id, char *error, si
 int gcl_vm_config_set(struct gcl_vm_config *vm, const char *key, const char *value, char *error,
 		      size_t error_size);
 
+/** gcl_server_config_init() - as gcl_vm_config_init(), for a server. */
+int gcl_server_config_init(struct gcl_server_config *server, const char *name, char *error,
+			   size_t error_size);
+
+/** gcl_server_config_set() - gcl_config_set() for one server. */
+int gcl_server_config_set(struct gcl_server_config *server, const char *key, const char *value,
+			  char *error, size_t error_size);
+
 /** gcl_config_set_pair() - the same for text of the form KEY=VALUE. */
 int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error,
 			size_t error_size);
@@ -174,8 +217,9 @@ int gcl_config_set_pair(struct gcl_config *config, const char *pair, char *error
  */
 bool gcl_endpoint_parse(const char *text, char host[GCL_ENDPOINT_MAX], char port[GCL_ENDPOINT_MAX]);
 
-/** gcl_config_check() - whether settings go together. Return: 0, or -EINVAL and @error. */
-int gcl_config_check(const struct gcl_config *config, char *error, size_t error_size);
+/** gcl_config_check() - whether settings go together. Return: 0, or -EINVAL, @error, and in @line
+ * the file's line, or 0. */
+int gcl_config_check(const struct gcl_config *config, int *line, char *error, size_t error_size);
 
 /** gcl_setting_describe() - the values a setting takes, in words ("1 to 64", "auto or never"). */
 void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t size);

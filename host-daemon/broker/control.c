@@ -296,6 +296,7 @@ static void on_connect(struct ev_loop *loop, struct ev_io *io, int events)
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+	    peer.pid == control->broker->etcd.pid ||
 	    gcl_workers_owns(&control->broker->workers, peer.pid)) {
 		gcl_log_peer(broker, "a worker (%d) tried to use the control socket",
 			     (int)peer.pid);

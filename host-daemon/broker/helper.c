@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Starting the programs that serve beside the broker: guestcl-libvirt, guestcl-web, guestcl-tls.
+ * Starting the programs that serve beside the broker: guestcl-libvirt, guestcl-web, guestcl-tls,
+ * guestcl-etcd.
  *
  * Must not: wait for them, know what they are for.
  */

@@ -98,7 +98,7 @@ static void setting_help(FILE *out, const struct gcl_setting *setting)
 
 	fprintf(out, "\n  %s = %s\n    %s", setting->name,
 		*setting->initial ? setting->initial : "\"\"", setting->help);
-	if (setting->kind != GCL_SETTING_TEXT) {
+	if (setting->kind != GCL_SETTING_TEXT || setting->form) {
 		gcl_setting_describe(setting, range, sizeof range);
 		fprintf(out, "; %s", range);
 	}
@@ -123,6 +123,10 @@ static char *settings_help(void)
 	fputs("\nSettings of a VM, in a section vm \"NAME\" { ... } of the file:\n", out);
 	for (size_t i = 0; i < gcl_vm_setting_count; i++)
 		setting_help(out, &gcl_vm_settings[i]);
+	fputs("\nSettings of a GPU server, in a section server \"NAME\" { ... } of the file:\n",
+	      out);
+	for (size_t i = 0; i < gcl_server_setting_count; i++)
+		setting_help(out, &gcl_server_settings[i]);
 	fputs("\nSignals: HUP reads the file again, USR2 has a new guestcld take over (guestcl "
 	      "restart), TERM and INT end guestcld and all sessions.",
 	      out);
@@ -171,7 +175,7 @@ int gcl_options_config(const struct gcl_options *options, struct gcl_config *con
 	const char *path = options->config_path ? options->config_path : GCL_CONFIG_PATH;
 	const char *worker = getenv("GUESTCL_WORKER");
 	char error[256];
-	int err;
+	int err, line = 0;
 
 	gcl_config_init(config, geteuid() == 0);
 	err = gcl_config_read(config, path, options->config_path != NULL);
@@ -186,9 +190,9 @@ int gcl_options_config(const struct gcl_options *options, struct gcl_config *con
 	}
 	for (size_t i = 0; i < options->pair_count; i++)
 		gcl_config_set_pair(config, options->pairs[i], error, sizeof error);
-	err = gcl_config_check(config, error, sizeof error);
-	if (err < 0 && config->listen_tls_line)
-		gcl_log_error(config, "%s:%d: %s", path, config->listen_tls_line, error);
+	err = gcl_config_check(config, &line, error, sizeof error);
+	if (err < 0 && line)
+		gcl_log_error(config, "%s:%d: %s", path, line, error);
 	else if (err < 0)
 		gcl_log_error(config, "%s", error);
 	return err;

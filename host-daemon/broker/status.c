@@ -265,6 +265,96 @@ static struct json_object *session_status(const struct gcl_worker_process *worke
 	return object;
 }
 
+/* ------------------------------------------------------------ servers */
+
+static const char *etcd_state(const struct gcl_broker *broker)
+{
+	static const char *const names[] = {
+		[GCL_ETCD_STATE_OFF] = "off",
+		[GCL_ETCD_STATE_STARTING] = "starting",
+		[GCL_ETCD_STATE_UP] = "up",
+		[GCL_ETCD_STATE_DOWN] = "down",
+	};
+
+	return names[broker->etcd.state];
+}
+
+static struct json_object *etcd_status(const struct gcl_broker *broker)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_text(object, "state", etcd_state(broker));
+	if (broker->etcd.state == GCL_ETCD_STATE_OFF)
+		return object;
+	add_seconds(object, "state_s", gcl_clock() - broker->etcd.since);
+	add_text(object, "error", broker->etcd.reason);
+	add_text(object, "announced", broker->etcd.announcement.info.name);
+	return object;
+}
+
+static struct json_object *server_devices(const struct gcl_server_info *info)
+{
+	struct json_object *list = json_object_new_array();
+
+	for (unsigned i = 0; i < info->device_count; i++) {
+		struct json_object *device = json_object_new_object();
+
+		add_text(device, "name", info->devices[i].name);
+		add_number(device, "memory_bytes", info->devices[i].memory);
+		add_number(device, "free_bytes", info->devices[i].free);
+		add_number(device, "load_percent", info->devices[i].load);
+		json_object_array_add(list, device);
+	}
+	return list;
+}
+
+/* "known": nothing but its address; "stale": etcd is away, and it was so when that was last heard
+ * of.
+ */
+static const char *server_state(const struct gcl_broker *broker, const struct gcl_server *server)
+{
+	if (!server->announced)
+		return "known";
+	return broker->etcd.state == GCL_ETCD_STATE_UP ? "up" : "stale";
+}
+
+static struct json_object *server_status(const struct gcl_broker *broker,
+					 const struct gcl_server *server)
+{
+	struct json_object *object = json_object_new_object();
+	bool stale = server->announced && broker->etcd.state != GCL_ETCD_STATE_UP;
+
+	add_text(object, "name", server->name);
+	add_text(object, "address", gcl_server_address(server));
+	add_text(object, "source",
+		 !server->announced    ? "static"
+		 : *server->configured ? "static+etcd"
+				       : "etcd");
+	add_text(object, "state", server_state(broker, server));
+	if (!server->announced)
+		return object;
+	json_object_object_add(
+		object, "self",
+		json_object_new_boolean(strcmp(server->name, broker->etcd.announcement.info.name) ==
+					0));
+	add_seconds(object, "stale_s", stale ? gcl_clock() - broker->etcd.since : 0.);
+	add_text(object, "version", server->info.version);
+	add_number(object, "load_percent", server->info.load);
+	add_number(object, "sessions", server->info.sessions);
+	json_object_object_add(object, "devices", server_devices(&server->info));
+	return object;
+}
+
+static struct json_object *servers_status(const struct gcl_broker *broker)
+{
+	struct json_object *list = json_object_new_array();
+
+	gcl_list_for_each (it, &broker->servers.list)
+		json_object_array_add(
+			list, server_status(broker, gcl_container_of(it, struct gcl_server, link)));
+	return list;
+}
+
 /* ------------------------------------------------------------ the whole */
 
 static struct json_object *devices_status(const struct gcl_broker *broker)
@@ -329,5 +419,7 @@ int gcl_control_status(struct gcl_control_request *request)
 	json_object_object_add(answer, "devices", devices_status(broker));
 	json_object_object_add(answer, "vms", owners_status(broker));
 	json_object_object_add(answer, "sessions", sessions_status(broker));
+	json_object_object_add(answer, "etcd", etcd_status(broker));
+	json_object_object_add(answer, "servers", servers_status(broker));
 	return 0;
 }

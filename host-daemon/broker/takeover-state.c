@@ -37,6 +37,7 @@ unsigned gcl_takeover_layout(void)
 		GCL_FRONT_FILES,
 		sizeof(struct gcl_front_setup),
 		sizeof(struct gcl_front_guest),
+		sizeof(struct gcl_server_info),
 	};
 	uint32_t hash = 2166136261u;
 
@@ -205,6 +206,9 @@ void gcl_takeover_save(struct gcl_broker *broker, struct gcl_state *state)
 	workers_save(&broker->workers, state);
 	list_save(&broker->vms, state, vm_save);
 	gcl_front_save(&broker->front, state);
+	gcl_servers_save(&broker->servers, state);
+	GCL_STATE_PUT(state, broker->etcd.state);
+	GCL_STATE_PUT(state, broker->etcd.since);
 }
 
 int gcl_takeover_load(struct gcl_broker *broker, struct gcl_state *state)
@@ -221,5 +225,8 @@ int gcl_takeover_load(struct gcl_broker *broker, struct gcl_state *state)
 	workers_load(broker, state);
 	list_load(broker, state, vm_load);
 	gcl_front_restore(&broker->front, state);
+	gcl_servers_restore(&broker->servers, state);
+	GCL_STATE_GET(state, broker->etcd.state);
+	GCL_STATE_GET(state, broker->etcd.since);
 	return state->bad ? -EINVAL : 0;
 }

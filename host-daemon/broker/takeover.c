@@ -217,6 +217,7 @@ static void on_poll(struct ev_loop *loop, struct ev_timer *timer, int events)
 		gcl_takeover_save(broker, &state);
 		gcl_libvirt_suspend(&broker->libvirt);
 		gcl_web_suspend(&broker->web);
+		gcl_etcd_suspend(&broker->etcd);
 		exec_now(broker, &state);
 	} else if (gcl_clock() > broker->takeover.until) {
 		snprintf(text, sizeof text, "there were always %s, for %.0f s: try again", busy,

@@ -108,6 +108,14 @@ int gcl_jail_landlock(const struct gcl_jail *jail);
  * others and are no workers. To connect to a socket is no opening. */
 int gcl_jail_shut(void);
 
+/** gcl_jail_shut_but() - the same, but these files, and what is in these folders, can be read;
+ * their list ends with NULL. */
+int gcl_jail_shut_but(const char *const *paths);
+
+/** gcl_jail_alone() - become no other process, make none, and reach none (alone.c); threads can be
+ * made. */
+int gcl_jail_alone(void);
+
 /** gcl_jail_calls() - let through the system calls of a list only. */
 int gcl_jail_calls(enum gcl_jail_calls calls);
 

@@ -106,13 +106,25 @@ int gcl_jail_landlock(const struct gcl_jail *jail)
 	return 0;
 }
 
-int gcl_jail_shut(void)
+int gcl_jail_shut_but(const char *const *paths)
 {
 	const struct landlock_ruleset_attr all = {.handled_access_fs = versions[0].fs};
 	_cleanup_close_ int fd =
 		(int)syscall(SYS_landlock_create_ruleset, &all, sizeof all.handled_access_fs, 0);
+	struct ruleset ruleset = {.fd = fd, .fs = all.handled_access_fs};
 
-	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	if (fd < 0)
 		return -errno;
-	return 0;
+	for (; *paths; paths++)
+		rule_add(&ruleset, *paths, GCL_JAIL_READ);
+	if (ruleset.err)
+		return ruleset.err;
+	return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
+}
+
+int gcl_jail_shut(void)
+{
+	static const char *const none[] = {NULL};
+
+	return gcl_jail_shut_but(none);
 }

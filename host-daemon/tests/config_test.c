@@ -97,6 +97,42 @@ static void test_values(void **state)
 		{"program-sizes=always", true},
 		{"program-sizes=sometimes", false},
 		{"log-level=debug", true},
+		{"etcd=", true},
+		{"etcd=https://a:2379", true},
+		{"etcd=http://127.0.0.1:1,https://[::1]:2379,http://c", true},
+		{"etcd=a:2379", false},
+		{"etcd=https://a:2379,", false},
+		{"etcd=https://a:2379, https://b:2379", false},
+		{"etcd=https://a:2379/v3", false},
+		{"etcd=https://u:p@a:2379", false},
+		{"etcd=ftp://a:2379", false},
+		{"etcd=http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://"
+		 "a,http://a",
+		 false},
+		{"etcd-prefix=/", false},
+		{"etcd-prefix=/a/", true},
+		{"etcd-prefix=/a", false},
+		{"etcd-prefix=a/", false},
+		{"etcd-prefix=/a b/", false},
+		{"etcd-lease=3s", true},
+		{"etcd-lease=2s", false},
+		{"announce=gpu1", true},
+		{"announce=gpu1.example:17228", true},
+		{"announce=[::1]", true},
+		{"announce=[::1]:1", true},
+		{"announce=::1", false},
+		{"announce=[::1", false},
+		{"announce=[127.0.0.1]:1", false},
+		{"announce=gpu1:", false},
+		{"announce=gpu1:0", false},
+		{"announce=gpu1:65536", false},
+		{"announce=gpu1:+1", false},
+		{"announce=:1", false},
+		{"announce=-x:1", false},
+		{"announce=a b:1", false},
+		{"announce-name=gpu_1.x-y", true},
+		{"announce-name=.gpu", false},
+		{"announce-name=a/b", false},
 		{"nothing=1", false},
 		{"nothing", false},
 		{"=", false},
@@ -228,6 +264,14 @@ static void test_file_errors(void **state)
 		{"vm \"a\" {\n local-socket = /s\n}\nvm \"b\" {\n\n socket = /s\n}\n",
 		 ":6: ", "the same socket"},
 		{"vm \"a\" {\n socket = /s\n local-socket = /s\n}\n", ":3: ", "the same socket"},
+		{"server \"a\" {\n address = \"a b\"\n}\n", ":2: ", "HOST or HOST:PORT"},
+		{"server \"a\" {\n address = \"\"\n}\n", ":2: ", "HOST or HOST:PORT"},
+		{"server \"a\" {\n\n}\n", ":3: ", "has no address"},
+		{"server \"a/b\" {\n address = a\n}\n", ":3: ", "can't be called \"a/b\""},
+		{"server \"a\" {\n weight = 1\n}\n", ":2: ", "no such option"},
+		{"server a {\n address = a\n}\nserver a {\n address = b\n}\n",
+		 ":4: ", "duplicate title"},
+		{"\netcd = a\n", ":2: ", "URLs"},
 	};
 	struct gcl_config config;
 	char log[1024];
@@ -240,6 +284,67 @@ static void test_file_errors(void **state)
 			fail_msg("%s gave %s", cases[i].text, log);
 		assert_int_equal(config.max_sessions, 256);
 		assert_int_equal(config.vm_count, 0);
+	}
+}
+
+static void test_servers(void **state)
+{
+	struct gcl_config config;
+	char log[1024];
+
+	(void)state;
+	gcl_config_init(&config, true);
+	assert_int_equal(read_text(&config,
+				   "server \"gpu1\" {\n"
+				   "  address = gpu1.example\n"
+				   "}\n"
+				   "server gpu.2 {\n"
+				   "  address = \"[fe80::1]:7\"\n"
+				   "}\n",
+				   log, sizeof log),
+			 0);
+	assert_string_equal(log, "");
+	assert_int_equal(config.server_count, 2);
+	assert_string_equal(config.servers[0].name, "gpu1");
+	assert_string_equal(config.servers[0].address, "gpu1.example");
+	assert_string_equal(config.servers[1].name, "gpu.2");
+	assert_string_equal(config.servers[1].address, "[fe80::1]:7");
+	assert_int_equal(read_text(&config, "", log, sizeof log), 0);
+	assert_int_equal(config.server_count, 0);
+}
+
+/* What is right by itself, and wrong beside others. */
+static void test_together(void **state)
+{
+	static const struct {
+		const char *text;
+		int line; /* 0: it is good */
+	} cases[] = {
+		{"\netcd = http://a\n", 0},
+		{"\netcd = https://a\n", 2},
+		{"etcd-ca = /ca\netcd = https://a\n", 0},
+		{"etcd-key = /k\n\netcd = http://a\n", 3},
+		{"etcd-certificate = /c\netcd-key = /k\netcd = http://a\n", 0},
+		{"etcd = http://a\netcd-user = u\n", 1},
+		{"etcd = http://a\netcd-user = u\netcd-password-file = /p\n", 1},
+		{"etcd-ca = /ca\netcd-user = u\netcd-password-file = /p\netcd = https://a\n", 0},
+		{"announce = a\n", 1},
+		{"etcd = http://a\nannounce = a\n", 2},
+		{"etcd = http://a\nannounce = a\nlisten-tls = :1\ntls-psk-file = /p\n", 0},
+		{"\nlisten-tls = :1\n", 2},
+	};
+	struct gcl_config config;
+	char log[1024], error[256];
+
+	(void)state;
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(cases); i++) {
+		int line = 0, err;
+
+		gcl_config_init(&config, true);
+		assert_int_equal(read_text(&config, cases[i].text, log, sizeof log), 0);
+		err = gcl_config_check(&config, &line, error, sizeof error);
+		if ((err == 0) != (cases[i].line == 0) || line != cases[i].line)
+			fail_msg("%s: line %d, %s", cases[i].text, line, err ? error : "good");
 	}
 }
 
@@ -327,6 +432,7 @@ static void test_man_page(void **state)
 	}
 	page_check(plain, gcl_settings, gcl_setting_count);
 	page_check(plain, gcl_vm_settings, gcl_vm_setting_count);
+	page_check(plain, gcl_server_settings, gcl_server_setting_count);
 }
 
 int main(void)
@@ -334,6 +440,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_initial),	     cmocka_unit_test(test_values),
 		cmocka_unit_test(test_long_text),    cmocka_unit_test(test_file),
+		cmocka_unit_test(test_servers),	     cmocka_unit_test(test_together),
 		cmocka_unit_test(test_vms),	     cmocka_unit_test(test_file_errors),
 		cmocka_unit_test(test_file_missing), cmocka_unit_test(test_installed_file),
 		cmocka_unit_test(test_man_page),

@@ -79,6 +79,7 @@ extern const struct argp_child gcl_command_children[];
 
 /* The commands: argv[0] is "guestcl NAME". Return: the exit status. */
 int gcl_status_run(int argc, char **argv);
+int gcl_servers_run(int argc, char **argv);
 int gcl_top_run(int argc, char **argv);
 int gcl_set_run(int argc, char **argv);
 int gcl_pause_run(int argc, char **argv);

@@ -23,6 +23,8 @@ static const struct {
 	{"doctor", NULL, NULL, gcl_doctor_run,
 	 "say which way to the host is used, what is missing and what mends it"},
 	{"status", NULL, NULL, gcl_status_run, "show what guestcld serves: devices, VMs, sessions"},
+	{"servers", NULL, NULL, gcl_servers_run,
+	 "show the GPU servers that guestcld knows, and how busy they are"},
 	{"top", NULL, NULL, gcl_top_run, "show what they do now, refreshed each second"},
 	{"set", NULL, NULL, gcl_set_run, "change what a VM may have, while guestcld runs"},
 	{"pause", NULL, NULL, gcl_pause_run, "have a VM's sessions, or one, begin nothing new"},

@@ -51,6 +51,20 @@ static void table_print(const struct gcl_view_rows *rows, const char *head,
 		print(&rows->rows[i]);
 }
 
+/* One line, where there is something to say. */
+static void servers_print(const struct gcl_view *view)
+{
+	uint64_t servers = view->servers_up + view->servers_stale + view->servers_known;
+	char age[32];
+
+	if (strcmp(view->etcd, "down") == 0)
+		printf("etcd can't be reached since %s (%s); what is known goes on being used\n",
+		       gcl_view_age(view->etcd_age, age, sizeof age), view->etcd_error);
+	if (servers)
+		printf("%ju GPU servers are known: guestcl servers lists them\n",
+		       (uintmax_t)servers);
+}
+
 /* Return: an exit status. */
 static int status_print(struct json_object *status)
 {
@@ -64,6 +78,7 @@ static int status_print(struct json_object *status)
 	printf("guestcld %s, process %ju, up %s: %ju sessions, %ju served so far, %ju refused\n",
 	       view.version, (uintmax_t)view.pid, gcl_view_age(view.uptime, age, sizeof age),
 	       (uintmax_t)view.sessions, (uintmax_t)view.served, (uintmax_t)view.refused);
+	servers_print(&view);
 	table_print(&view.devices,
 		    "DEVICE             MEMORY HELD          BUSY     WAITED  QUEUE  NAME",
 		    device_print);

@@ -130,8 +130,23 @@ static int rows_read(struct gcl_view_rows *rows, struct json_object *list,
 	return 0;
 }
 
+static void servers_count(struct gcl_view *view, struct json_object *list)
+{
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	char state[16];
+
+	for (size_t i = 0; i < count; i++) {
+		text(json_object_array_get_idx(list, i), "state", state, sizeof state);
+		view->servers_up += strcmp(state, "up") == 0;
+		view->servers_stale += strcmp(state, "stale") == 0;
+		view->servers_known += strcmp(state, "known") == 0;
+	}
+}
+
 int gcl_view_read(struct gcl_view *view, struct json_object *status)
 {
+	struct json_object *etcd = member(status, "etcd");
 	struct json_object *daemon = member(status, "daemon");
 	int err;
 
@@ -145,6 +160,10 @@ int gcl_view_read(struct gcl_view *view, struct json_object *status)
 	view->memory = number(daemon, "memory_bytes");
 	view->uptime = seconds(daemon, "uptime_s");
 	text(daemon, "version", view->version, sizeof view->version);
+	servers_count(view, member(status, "servers"));
+	text(etcd, "state", view->etcd, sizeof view->etcd);
+	text(etcd, "error", view->etcd_error, sizeof view->etcd_error);
+	view->etcd_age = seconds(etcd, "state_s");
 	err = rows_read(&view->devices, member(status, "devices"), device_read);
 	if (err == 0)
 		err = rows_read(&view->vms, member(status, "vms"), vm_read);

@@ -65,6 +65,10 @@ struct gcl_view {
 	uint64_t pid, workers, sessions, served, refused, memory;
 	double uptime;
 	char version[32];
+	uint64_t servers_up, servers_stale, servers_known; /* as guestcl-servers(1) has them */
+	char etcd[16];					   /* its state; empty: not said */
+	double etcd_age;				   /* of that, seconds */
+	char etcd_error[GCL_VIEW_NAME_MAX * 2];
 	bool rated; /* the rates are known */
 	struct gcl_view_rows devices, vms, items;
 };

@@ -175,6 +175,31 @@ static void daemon_write(FILE *file, const struct gcl_view *view)
 	}
 }
 
+static void servers_write(FILE *file, const struct gcl_view *view)
+{
+	const struct {
+		const char *state;
+		uint64_t count;
+	} counts[] = {
+		{"up", view->servers_up},
+		{"stale", view->servers_stale},
+		{"known", view->servers_known},
+	};
+
+	fputs("# HELP guestcl_servers GPU servers that are known: up, stale while etcd can't be "
+	      "reached, or of the configuration alone.\n# TYPE guestcl_servers gauge\n",
+	      file);
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(counts); i++)
+		fprintf(file, "guestcl_servers{state=\"%s\"} %ju\n", counts[i].state,
+			(uintmax_t)counts[i].count);
+	/* Nobody is to be alarmed who has none. */
+	if (*view->etcd && strcmp(view->etcd, "off") != 0)
+		fprintf(file,
+			"# HELP guestcl_etcd_up Whether etcd can be reached.\n"
+			"# TYPE guestcl_etcd_up gauge\nguestcl_etcd_up %d\n",
+			strcmp(view->etcd, "up") == 0);
+}
+
 static void paused_write(FILE *file, const struct gcl_view *view)
 {
 	fputs("# HELP guestcl_vm_paused Whether the VM is paused.\n# TYPE guestcl_vm_paused "
@@ -206,5 +231,6 @@ char *gcl_web_metrics(struct json_object *status, size_t *size)
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(part_metrics); i++)
 		parts_write(file, &part_metrics[i], &view);
 	paused_write(file, &view);
+	servers_write(file, &view);
 	return fclose(file) == 0 ? steal_pointer(&text) : NULL;
 }

@@ -59,6 +59,9 @@ ARROWS = {
     "host-daemon/pki": {"virtio-cl/base"},
     # The end of TLS: a program of its own, which knows guestcld by what they say to each other.
     "host-daemon/tls": {"host-daemon", "host-daemon/jail", "virtio-cl/tls", "virtio-cl/base"},
+    # What talks to etcd: the same.
+    "host-daemon/etcd": {"host-daemon", "host-daemon/jail", "virtio-cl/base"},
+    "host-daemon/etcd/tests": {"host-daemon/etcd", "host-daemon", "virtio-cl/base"},
     # It knows guestcld by its control socket alone.
     "host-daemon/web": {"host-daemon/tool", "host-daemon/jail", "virtio-cl/base"},
     "host-daemon/web/tests": {"host-daemon/web", "host-daemon/tool", "virtio-cl/base"},
@@ -95,6 +98,8 @@ ARROWS = {
         "tests/sim",
         "tests/stub-runtime",
         "host-daemon",
+        "host-daemon/broker",
+        "host-daemon/etcd",
         "host-daemon/place",
         "host-daemon/worker",
         "guest-lib",

@@ -33,6 +33,7 @@ WANTED = {
         "lib/systemd/system/guestcld.socket",
         "usr/lib/sysusers.d/guestcl.conf",
         "usr/lib/tmpfiles.d/guestcl.conf",
+        "usr/libexec/guestcl/guestcl-etcd",
         "usr/libexec/guestcl/guestcl-libvirt",
         "usr/libexec/guestcl/guestcl-pki",
         "usr/libexec/guestcl/guestcl-tls",
@@ -50,11 +51,11 @@ WANTED = {
         "usr/share/man/man1/guestcl*.1.gz",
     ],
 }
-# What the build leaves out where it is missing, and packages are not to be without: TLS and its packing.
+# What the build leaves out where it is missing, and packages are not to be without: TLS and its packing, etcd.
 # Depends says so, since it is made of what programs and libraries need.
 NEEDED = {
     "guestcl-guest": ["libgnutls30", "libzstd1"],
-    "guestcld": ["libgnutls30", "libzstd1"],
+    "guestcld": ["libcurl3-gnutls", "libgnutls30", "libzstd1"],
     "guestcl": ["libgnutls30"],
 }
 # A mailbox of the packages' own is for whoever publishes them to set.

@@ -42,7 +42,7 @@ def session(number, name, program="prog", **used):
     }  # fmt: skip
 
 
-def status(*, devices=(), vms=(), sessions=(), pid=1234, time_ns=None):
+def status(*, devices=(), vms=(), sessions=(), pid=1234, time_ns=None, **more):
     return {
         "version": 1, "time_ns": time.monotonic_ns() if time_ns is None else time_ns,
         "daemon": {
@@ -50,6 +50,7 @@ def status(*, devices=(), vms=(), sessions=(), pid=1234, time_ns=None):
             "sessions_served": 9, "refused": 3, "memory_bytes": 5 << 20,
         },
         "devices": list(devices), "vms": list(vms), "sessions": list(sessions), "ok": True,
+        **more,
     }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ def sample():
             {**vm("x", "paused"), "name": NASTY},
         ],
         sessions=[session(1, "anna")],
+        etcd={"state": "down", "state_s": 3.5, "error": "x"},
+        servers=[{"name": name, "state": state} for name, state in (("a", "stale"), ("b", "stale"), ("c", "known"))],
     )
 
 
@@ -89,6 +91,10 @@ class Metrics(Case):
             ("guestcl_vm_errors_total", {"vm": "anna"}, 2),
             ("guestcl_vm_paused", {"vm": "anna"}, 0),
             ("guestcl_vm_paused", {"id": "vm-x"}, 1),
+            ("guestcl_servers", {"state": "stale"}, 2),
+            ("guestcl_servers", {"state": "known"}, 1),
+            ("guestcl_servers", {"state": "up"}, 0),
+            ("guestcl_etcd_up", {}, 0),
         ]:
             self.assertAlmostEqual(self.value(families, name, **labels), value, msg=name)
 
