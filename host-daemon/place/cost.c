@@ -167,7 +167,9 @@ double gcl_cost_gain(const struct gcl_place_plan *plan, const struct gcl_place_t
 	double burden = waiters(to_demand + there->use) - waiters(to_demand);
 	double slower = there->alone > 0. ? 1. - here->alone / there->alone : 0.;
 
-	return relief - burden - slower;
+	double own = here->total > 0. ? 1. - there->total / here->total : 0.;
+
+	return relief - burden - slower + GCL_COST_OWN * own;
 }
 
 void gcl_place_learn(struct gcl_place *place, const struct gcl_place *home,

@@ -64,6 +64,9 @@
 #define GCL_COST_SPEED_MIN 1e-3
 #define GCL_COST_SPEED_MAX 1e3
 
+/* What a task's own gain counts beside that of all. */
+#define GCL_COST_OWN 0.25
+
 /* Enough for the rest to be small, or never to become so. */
 #define GCL_COST_ROUNDS 8
 
@@ -99,7 +102,9 @@ double gcl_cost_horizon(const struct gcl_place_view *view, const struct gcl_plac
  * @here, @there: of its commands where it is, and in @to
  *
  * A place that is wanted D times has D - 1 tasks that wait, as time goes by. One that goes takes
- * its use off one of these, adds it to the other, and loses what the link takes.
+ * its use off one of these, adds it to the other, and loses what the link takes. What it gains
+ * itself counts for a part: where all places are busy evening out changes no sum, but helps those
+ * that are worst off.
  */
 double gcl_cost_gain(const struct gcl_place_plan *plan, const struct gcl_place_task *task,
 		     uint32_t to, const struct gcl_cost_time *here,

@@ -26,7 +26,7 @@ SHORT = {
     "bursty": 0.17,
     "deaths": 0.06,
     "slow": 0.6,
-    "few": 0.9,
+    "few": 0.8,
     "short": 0.5,
     "liars": 0.06,
     "many": 0.09,
@@ -72,7 +72,7 @@ class Policies(unittest.TestCase):
             self.assertLess(row["makespan"], 1.02 * stay["makespan"])
             self.assertLess(row["waiting"], 1.05 * stay["waiting"] + 0.5)
             self.assertLess(row["slowdown"], 1.05 * stay["slowdown"])
-            self.assertGreater(row["fairness"], stay["fairness"] - 0.06)
+            self.assertGreater(row["fairness"], stay["fairness"] - 0.01)
 
     def test_allocations_do_not_fail_where_servers_have_room(self):
         for row, _ in self.each("memory", *OURS):
@@ -100,6 +100,11 @@ class Policies(unittest.TestCase):
             row, greedy = self.rows["slow", policy], self.rows["slow", "greedy"]
             self.assertLess(row["waiting"], 0.9 * greedy["waiting"])
             self.assertLess(row["makespan"], 0.9 * greedy["makespan"])
+
+    def test_cost_matters_everywhere(self):
+        for row, _ in self.each(*OURS):
+            greedy = self.rows[row["scenario"], "greedy"]
+            self.assertLess(row["waiting"], greedy["waiting"] + 0.5)
 
     def test_tasks_come_home(self):
         for policy in OURS:
