@@ -28,7 +28,7 @@ LINKS = [(delay, width) for width in (1, 10) for delay in (0, 1, 10, 30)]
 # What a link has to do with.
 GROUPS = ["init", "rate", "roundtrip", "small", "bw", "build"]
 
-FLOOR_BYTES = 64 << 20
+FLOOR_BYTES = 256 << 20
 FLOOR_TRIPS = 20
 FLOOR_TRIES = 3
 
@@ -42,11 +42,12 @@ conn = listener.accept()[0]
 conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 for _ in range(int(sys.argv[2])):
     conn.sendall(conn.recv(1))
-left = int(sys.argv[3])
 buffer = bytearray(1 << 20)
-while left:
-    left -= conn.recv_into(buffer)
-conn.sendall(b"x")
+for _ in range(2):
+    left = int(sys.argv[3])
+    while left:
+        left -= conn.recv_into(buffer, min(left, len(buffer)))
+    conn.sendall(b"x")
 """
 FLOOR_CLIENT = """
 import socket, sys, time
@@ -58,9 +59,13 @@ for _ in range(int(sys.argv[2])):
     conn.sendall(b"x")
     conn.recv(1)
     times.append(time.monotonic() - start)
-start = time.monotonic()
-conn.sendall(bytes(int(sys.argv[3])))
-conn.recv(1)
+# The first time TCP finds out how much the link takes.
+piece, count = bytes(1 << 16), int(sys.argv[3]) >> 16
+for _ in range(2):
+    start = time.monotonic()
+    for _ in range(count):
+        conn.sendall(piece)
+    conn.recv(1)
 print(min(times) * 1e6, int(sys.argv[3]) / (time.monotonic() - start) / 1e9)
 """
 

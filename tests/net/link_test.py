@@ -23,7 +23,7 @@ SKIPPED = 77
 DELAYS_MS = (50, 250)
 
 # Round trips, at most: TCP, TLS and greeting; a build with all that is asked of kernels.
-TRIPS_MAX = {"start": 3, "build": 2, "finish": 1, "read": 1, "posted": 0}
+TRIPS_MAX = {"start": 3, "build": 2, "binary": 1, "binary-build": 1, "finish": 1, "read": 1, "posted": 0}
 
 # What a busy machine adds, in round trips of the difference; and how often that may be tried.
 NOISE = 0.4
