@@ -165,6 +165,7 @@ struct gcl_follow {
 	struct gcl_http_request *request; /* of the login, the list or a count */
 	struct gcl_http_request *watch;
 	bool listed;			      /* and the watch is under way */
+	bool watching;			      /* etcd has said that it watches */
 	int64_t revision;		      /* of the list */
 	char next[GCL_ETCD_PREFIX_MAX + 512]; /* key that the next page begins with */
 	size_t next_size;

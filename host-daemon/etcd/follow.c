@@ -44,6 +44,8 @@ static void bad_warn(struct gcl_follow *follow, struct json_object *kv, const ch
 	uint64_t key = hash(gcl_json_text(kv, "key"));
 	ptrdiff_t size = gcl_base64_decode_bytes(gcl_json_text(kv, "key"), name, sizeof name - 1);
 
+	/* Of what isn't base64 nothing is shown. */
+	size = GCL_MAX(size, 0);
 	for (unsigned i = 0; i < follow->bad_count; i++) {
 		if (follow->bad[i] == key)
 			return;
@@ -51,7 +53,7 @@ static void bad_warn(struct gcl_follow *follow, struct json_object *kv, const ch
 	if (follow->bad_count == GCL_KEYS_MAX)
 		follow->bad_count = 0;
 	follow->bad[follow->bad_count++] = key;
-	name[GCL_MAX(size, 0)] = '\0';
+	name[size] = '\0';
 	for (char *c = name; c < name + size; c++)
 		*c = (char)(*c > ' ' && *c < 0x7f ? *c : '?');
 	gcl_log_peer(broker, "what etcd has at \"%s\" is left out: %s", name, why);
@@ -184,6 +186,12 @@ static void events_take(struct gcl_etcd *etcd, struct json_object *events)
 	}
 }
 
+static void watch_created(struct gcl_follow *follow)
+{
+	follow->watching = true;
+	follow->failed = 0;
+}
+
 static void on_watch_item(void *data, struct json_object *answer)
 {
 	struct gcl_etcd *etcd = data;
@@ -195,7 +203,7 @@ static void on_watch_item(void *data, struct json_object *answer)
 		watch_again(etcd, "etcd cancelled it");
 	} else {
 		if (json_object_get_boolean(gcl_json_member(result, "created")))
-			etcd->follow.failed = 0;
+			watch_created(&etcd->follow);
 		events_take(etcd, gcl_json_member(result, "events"));
 	}
 }
@@ -228,6 +236,7 @@ static void watch_begin(struct gcl_etcd *etcd)
 	gcl_json_add_integer(create, "start_revision", follow->revision + 1);
 	json_object_object_add(body, "create_request", create);
 	follow->watched_at = ev_now(etcd->loop);
+	follow->watching = false;
 	follow->watch =
 		gcl_http_post(&etcd->http, "/v3/watch", body, on_watch_item, on_watch_done, etcd);
 	if (!follow->watch)
@@ -268,7 +277,9 @@ static void page_take(struct gcl_etcd *etcd, struct json_object *answer)
 
 	/* All pages are of the revision of the first. */
 	if (follow->keys == 0)
-		follow->revision = gcl_json_integer(gcl_json_member(answer, "header"), "revision");
+		follow->revision =
+			GCL_MIN(gcl_json_integer(gcl_json_member(answer, "header"), "revision"),
+				INT64_MAX - 1);
 	for (size_t i = 0; i < count; i++) {
 		kv_take(etcd, json_object_array_get_idx(kvs, i));
 		next_set(follow, json_object_array_get_idx(kvs, i));
@@ -405,6 +416,11 @@ void gcl_follow_tick(struct gcl_etcd *etcd)
 	if (follow->listed && follow->many_told &&
 	    ev_now(etcd->loop) - follow->watched_at > LONG_SECONDS) {
 		watch_again(etcd, "there were too many keys");
+		return;
+	}
+	if (follow->listed && !follow->watching &&
+	    ev_now(etcd->loop) - follow->watched_at > etcd->http.seconds) {
+		gcl_follow_trouble(etcd, "it doesn't begin to watch");
 		return;
 	}
 	if (!follow->listed || follow->request ||

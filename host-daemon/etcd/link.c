@@ -49,9 +49,11 @@ static void setup_take(struct gcl_etcd *etcd, struct gcl_etcd_setup *setup, int 
 	setup->user[sizeof setup->user - 1] = '\0';
 	gcl_log_level_set((enum gcl_log_level)setup->log_level);
 	gcl_follow_end(etcd);
-	/* Elsewhere our key is another one; where it was it ends with its lease. */
+	/* Elsewhere our key is another one; where it was it ends with its lease. A lease keeps the
+	 * time that it was granted for. */
 	if (strcmp(setup->urls, etcd->setup.urls) != 0 ||
-	    strcmp(setup->prefix, etcd->setup.prefix) != 0) {
+	    strcmp(setup->prefix, etcd->setup.prefix) != 0 ||
+	    setup->lease_ms != etcd->setup.lease_ms) {
 		etcd->announce.lease = 0;
 		etcd->announce.dirty = true;
 	}

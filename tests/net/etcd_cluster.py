@@ -57,7 +57,7 @@ class Cluster:
         self.folder = pathlib.Path(folder)
         self.scheme = "https" if tls else "http"
         self.members = [(f"m{i}", free_port(), free_port()) for i in range(count)]
-        self.processes = {}
+        self.processes, self.frozen = {}, set()
         self.logs = {}
         self.options, self.settings, self.control = [], {}, []
         if tls:
@@ -72,6 +72,11 @@ class Cluster:
 
     def url(self, port):
         return f"{self.scheme}://127.0.0.1:{port}"
+
+    @property
+    def awake(self):
+        """What a member that hangs is sent it does when it goes on: nothing that tests want."""
+        return ",".join(self.url(client) for name, client, _ in self.members if name not in self.frozen)
 
     @property
     def urls(self):
@@ -102,7 +107,7 @@ class Cluster:
         end = time.monotonic() + seconds
         while True:
             done = subprocess.run(
-                ["etcdctl", f"--endpoints={self.urls}", "--command-timeout=10s",
+                ["etcdctl", f"--endpoints={self.awake}", "--command-timeout=10s",
                  "--dial-timeout=5s", *self.control, *words],
                 env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}, text=True, check=False,
                 capture_output=True, timeout=SLOW,
@@ -158,6 +163,15 @@ class Cluster:
 
     def kill(self, *names):
         self.signal(signal.SIGKILL, *names)
+
+    def freeze(self, name):
+        """It holds its connections, and answers nothing."""
+        self.processes[name].send_signal(signal.SIGSTOP)
+        self.frozen.add(name)
+
+    def thaw(self, name):
+        self.processes[name].send_signal(signal.SIGCONT)
+        self.frozen.discard(name)
 
     def stop(self):
         self.kill()

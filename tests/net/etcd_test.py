@@ -203,19 +203,31 @@ class Life(Case):
 class Members(Case):
     """etcd's members go, one or all, and come back."""
 
+    def changes_are_heard_of(self, name):
+        """And nothing is lost meanwhile."""
+        self.cluster.ctl("put", PREFIX + name, GOOD)
+        self.wait_server(name, state="up")
+        for host in (self.one, self.two):
+            self.assertLessEqual({"gpu1", "gpu2"}, set(host.known()[1]))
+
     def test_member_killed(self):
-        """The leader, and another one: nothing is lost, and what changes is still heard of."""
         leader = self.cluster.leader()
-        for name in (leader, next(name for name, *_ in self.cluster.members if name != leader)):
-            self.cluster.kill(name)
-            self.cluster.ctl("put", PREFIX + f"without-{name}", GOOD)
-            self.wait_server(f"without-{name}", state="up")
-            for host in (self.one, self.two):
-                self.assertLessEqual({"gpu1", "gpu2"}, set(host.known()[1]))
-            self.cluster.start(name)
-            self.cluster.ctl("del", PREFIX + f"without-{name}")
-            self.wait_server(f"without-{name}", there=False)
+        self.cluster.kill(leader)
+        self.changes_are_heard_of("killed")
+        self.cluster.start(leader)
+        self.cluster.ctl("del", PREFIX + "killed")
+        self.wait_server("killed", there=False)
         self.assertLessEqual({PREFIX + "gpu1", PREFIX + "gpu2"}, set(self.cluster.keys()))
+
+    def test_member_hangs(self):
+        leader = self.cluster.leader()
+        self.cluster.freeze(leader)
+        try:
+            self.changes_are_heard_of("frozen")
+        finally:
+            self.cluster.thaw(leader)
+        self.cluster.ctl("del", PREFIX + "frozen")
+        self.wait_server("frozen", there=False)
 
     def test_etcd_down(self):
         """What is known stays, and is told to be old; a server that goes meanwhile is gone afterwards."""
