@@ -60,7 +60,7 @@ void gcl_broker_announce(struct gcl_broker *broker, const char *trouble)
 
 void gcl_broker_worker_gone(struct gcl_broker *broker)
 {
-	if (broker->stopping && broker->workers.count == 0 && !broker->etcd.pid)
+	if (broker->stopping && broker->workers.count == 0 && !broker->etcd.helper.pid)
 		ev_break(broker->loop, EVBREAK_ALL);
 }
 
@@ -152,7 +152,7 @@ static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events
 	if (broker->killed)
 		ev_break(loop, EVBREAK_ALL);
 	gcl_workers_kill(&broker->workers);
-	gcl_etcd_suspend(&broker->etcd);
+	gcl_helper_kill(&broker->etcd.helper);
 	broker->killed = true;
 }
 

@@ -28,6 +28,7 @@
 #include "cgroup.h"
 #include "config.h"
 #include "end.h"
+#include "helper.h"
 #include "local.h"
 #include "note.h"
 #include "options.h"
@@ -497,18 +498,14 @@ void gcl_workers_fini(struct gcl_workers *workers);
 #define GCL_LIBVIRT_LINE_MAX 1024u
 
 struct gcl_libvirt {
-	struct gcl_broker *broker;
+	struct gcl_helper helper;			   /* the follower */
 	char uri[sizeof((struct gcl_config *)0)->libvirt]; /* followed; empty: none */
 	char program[PATH_MAX];
 	char vm_dir[sizeof((struct gcl_config *)0)->vm_dir];
 	struct gcl_list domains; /* that are attached, as far as was told */
 	size_t domain_count;
-	pid_t pid;   /* of the follower; 0 */
-	int in, out; /* of the follower; -1 */
+	int out; /* of the follower; -1 */
 	struct ev_io readable;
-	struct ev_child child;
-	struct ev_timer retry;
-	ev_tstamp pause; /* before the next follower is started */
 	char buffer[4096];
 	size_t used;
 	bool skip; /* the rest of a line that is too long */
@@ -519,9 +516,6 @@ void gcl_libvirt_init(struct gcl_libvirt *libvirt, struct gcl_broker *broker);
 /** gcl_libvirt_configure() - follow what the configuration names. Errors are logged. */
 void gcl_libvirt_configure(struct gcl_libvirt *libvirt);
 
-/** gcl_libvirt_suspend() - end the follower; it is started again after a while, if we live. */
-void gcl_libvirt_suspend(struct gcl_libvirt *libvirt);
-
 /** gcl_libvirt_adopt() - a VM that was restored is a domain's. */
 void gcl_libvirt_adopt(struct gcl_libvirt *libvirt, const char *id);
 
@@ -531,16 +525,10 @@ void gcl_libvirt_fini(struct gcl_libvirt *libvirt);
 /* ------------------------------------------------------------ numbers by HTTP (web.c) */
 
 struct gcl_web {
-	struct gcl_broker *broker;
+	struct gcl_helper helper;
 	char listen[sizeof((struct gcl_config *)0)->web_listen]; /* empty: there is none */
 	char token_file[PATH_MAX];
 	char program[PATH_MAX];
-	pid_t pid;	 /* of the process; 0 */
-	int in;		 /* its standard input; -1 */
-	ev_tstamp since; /* its start, gcl_clock() */
-	ev_tstamp pause; /* before the next is started */
-	struct ev_child child;
-	struct ev_timer retry;
 };
 
 void gcl_web_init(struct gcl_web *web, struct gcl_broker *broker);
@@ -548,37 +536,17 @@ void gcl_web_init(struct gcl_web *web, struct gcl_broker *broker);
 /** gcl_web_configure() - serve as the configuration says. Errors are logged. */
 void gcl_web_configure(struct gcl_web *web);
 
-/** gcl_web_suspend() - end the process; it is started again after a while, if we live. */
-void gcl_web_suspend(struct gcl_web *web);
-
 /** gcl_web_fini() - end the process; may be called twice. */
 void gcl_web_fini(struct gcl_web *web);
-
-/* ------------------------------------------------------------ programs beside us (helper.c) */
-
-/**
- * gcl_helper_spawn() - start @program in a session of its own, with signals as they are initially.
- * @pid: set; 0 on failure
- * @in: its standard input
- * @out: its standard output; -1: ours
- *
- * All our other descriptors that close on exec close in it. Return: 0 or -errno.
- */
-int gcl_helper_spawn(pid_t *pid, const char *program, char *const arguments[], int in, int out);
 
 /* ------------------------------------------------------------ guests of other machines (front.c)
  */
 
 struct gcl_front {
-	struct gcl_broker *broker;
+	struct gcl_helper helper;
 	char listen[sizeof((struct gcl_config *)0)->listen_tls]; /* where it does; empty: nowhere */
-	pid_t pid;						 /* of the process; 0 */
-	int socket;						 /* to it; -1 */
-	ev_tstamp since;					 /* its start, gcl_clock() */
-	ev_tstamp pause; /* before what failed is tried again */
 	struct ev_io readable;
-	struct ev_child child;
-	struct ev_timer rest, retry;
+	struct ev_timer rest;
 };
 
 void gcl_front_init(struct gcl_front *front, struct gcl_broker *broker);
@@ -604,19 +572,14 @@ enum gcl_etcd_state {
 };
 
 struct gcl_etcd {
-	struct gcl_broker *broker;
-	pid_t pid;  /* of guestcl-etcd; 0 */
-	int socket; /* to it; -1 */
+	struct gcl_helper helper;
 	enum gcl_etcd_state state;
 	ev_tstamp since;  /* of the state, gcl_clock() */
 	char reason[200]; /* why it is down */
 	bool full;	  /* some of its servers had no room */
 	struct gcl_announcement announcement;
-	ev_tstamp started; /* of the process */
-	ev_tstamp pause;   /* before what failed is tried again */
 	struct ev_io readable;
-	struct ev_child child;
-	struct ev_timer retry, tick;
+	struct ev_timer tick;
 };
 
 void gcl_etcd_init(struct gcl_etcd *etcd, struct gcl_broker *broker);
@@ -628,10 +591,6 @@ void gcl_etcd_configure(struct gcl_etcd *etcd);
 /** gcl_etcd_stop() - have the process take back what it announced, and go; gcl_broker_worker_gone()
  * is called when it has. May be called twice. */
 void gcl_etcd_stop(struct gcl_etcd *etcd);
-
-/** gcl_etcd_suspend() - end the process at once; it is started again after a while, if we live.
- * What it announced stays for as long as its lease. */
-void gcl_etcd_suspend(struct gcl_etcd *etcd);
 
 /* ------------------------------------------------------------ a new program (takeover.h) */
 

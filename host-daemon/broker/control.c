@@ -296,7 +296,7 @@ static void on_connect(struct ev_loop *loop, struct ev_io *io, int events)
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
-	    peer.pid == control->broker->etcd.pid ||
+	    peer.pid == control->broker->etcd.helper.pid ||
 	    gcl_workers_owns(&control->broker->workers, peer.pid)) {
 		gcl_log_peer(broker, "a worker (%d) tried to use the control socket",
 			     (int)peer.pid);
@@ -304,7 +304,7 @@ static void on_connect(struct ev_loop *loop, struct ev_io *io, int events)
 	} else if (control->count == GCL_CONTROL_CLIENTS_MAX) {
 		refuse(fd, "guestcld has too many control connections: close one");
 	} else {
-		client_create(control, fd, peer.pid == control->broker->web.pid);
+		client_create(control, fd, peer.pid == control->broker->web.helper.pid);
 	}
 }
 

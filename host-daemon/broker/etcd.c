@@ -7,10 +7,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/fds.h"
@@ -20,12 +18,6 @@
 
 /* Records taken before other events get their turn. */
 #define BATCH 64
-
-/* Pauses before what has failed is tried again; a process that ran for long ended for a new reason.
- */
-#define PAUSE_FIRST  1.
-#define PAUSE_MAX    60.
-#define LONG_SECONDS 60.
 
 /* How often what is announced is looked at. */
 #define TICK_SECONDS 1.
@@ -42,14 +34,14 @@ static void state_set(struct gcl_etcd *etcd, enum gcl_etcd_state state)
 
 static void up(struct gcl_etcd *etcd)
 {
-	struct gcl_servers *servers = &etcd->broker->servers;
+	struct gcl_servers *servers = &etcd->helper.broker->servers;
 
 	gcl_servers_listed(servers);
-	etcd->pause = PAUSE_FIRST;
+	gcl_helper_anew(&etcd->helper);
 	etcd->reason[0] = '\0';
 	if (etcd->state != GCL_ETCD_STATE_UP)
 		gcl_log_info(broker, "etcd: following %s; servers: %zu",
-			     etcd->broker->config.etcd_prefix, servers->announced);
+			     etcd->helper.broker->config.etcd_prefix, servers->announced);
 	state_set(etcd, GCL_ETCD_STATE_UP);
 }
 
@@ -63,15 +55,16 @@ static void down(struct gcl_etcd *etcd, const char *reason)
 			broker,
 			"etcd can't be reached (%s): the %zu servers that are known from it go "
 			"on being used as they were; see to %s (\"etcd\" in guestcld.conf)",
-			etcd->reason, etcd->broker->servers.announced, etcd->broker->config.etcd);
+			etcd->reason, etcd->helper.broker->servers.announced,
+			etcd->helper.broker->config.etcd);
 	state_set(etcd, GCL_ETCD_STATE_DOWN);
 	/* What will be told is the whole again. */
-	gcl_servers_unlist(&etcd->broker->servers);
+	gcl_servers_unlist(&etcd->helper.broker->servers);
 }
 
 static void server_take(struct gcl_etcd *etcd, const struct gcl_server_info *info)
 {
-	int err = gcl_servers_take(&etcd->broker->servers, info, gcl_clock());
+	int err = gcl_servers_take(&etcd->helper.broker->servers, info, gcl_clock());
 
 	if (err == -ENOSPC && !etcd->full)
 		gcl_log_warn(broker,
@@ -92,7 +85,7 @@ static void said_take(struct gcl_etcd *etcd, struct gcl_etcd_said *said)
 		server_take(etcd, &said->server);
 		break;
 	case GCL_ETCD_GONE:
-		gcl_servers_gone(&etcd->broker->servers, said->server.name);
+		gcl_servers_gone(&etcd->helper.broker->servers, said->server.name);
 		break;
 	case GCL_ETCD_LISTED:
 		up(etcd);
@@ -112,14 +105,14 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 
 	(void)events;
 	for (int i = 0; i < BATCH; i++) {
-		int got = gcl_record_receive(etcd->socket, &said, sizeof said);
+		int got = gcl_record_receive(etcd->helper.socket, &said, sizeof said);
 
 		if (got == 0)
 			return;
 		if (got < 0) {
-			ev_io_stop(loop, io); /* on_reaped() does the rest */
-			if (got != -EPIPE && etcd->pid > 0)
-				kill(etcd->pid, SIGKILL);
+			ev_io_stop(loop, io); /* etcd_gone() does the rest */
+			if (got != -EPIPE)
+				gcl_helper_kill(&etcd->helper);
 			return;
 		}
 		said_take(etcd, &said);
@@ -166,7 +159,7 @@ static int files_open(const struct gcl_config *config, int fds[GCL_ETCD_FILES])
 /* Return: 0 or -errno; logged. */
 static int setup_send(struct gcl_etcd *etcd)
 {
-	const struct gcl_config *config = &etcd->broker->config;
+	const struct gcl_config *config = &etcd->helper.broker->config;
 	struct gcl_etcd_order order = {
 		.kind = GCL_ETCD_SETUP,
 		.setup = {.lease_ms = config->etcd_lease, .log_level = config->log_level},
@@ -185,9 +178,10 @@ static int setup_send(struct gcl_etcd *etcd)
 		order.setup.files |= 1u << i;
 		given[count++] = fds[i];
 	}
-	gcl_servers_unlist(&etcd->broker->servers);
+	gcl_servers_unlist(&etcd->helper.broker->servers);
 	if (err == 0)
-		err = gcl_fds_send(etcd->socket, &order, sizeof order, MSG_DONTWAIT, given, count);
+		err = gcl_fds_send(etcd->helper.socket, &order, sizeof order, MSG_DONTWAIT, given,
+				   count);
 	for (size_t i = 0; i < GCL_ETCD_FILES; i++)
 		gcl_cleanup_close(&fds[i]);
 	return err;
@@ -197,12 +191,12 @@ static void own_tell(struct gcl_etcd *etcd)
 {
 	struct gcl_etcd_order order = {.kind = GCL_ETCD_OWN};
 
-	if (!gcl_announcement_update(&etcd->announcement, etcd->broker, gcl_clock()))
+	if (!gcl_announcement_update(&etcd->announcement, etcd->helper.broker, gcl_clock()))
 		return;
 	order.own = etcd->announcement.info;
 	/* One that doesn't read is stuck: the next is told as much. */
-	if (gcl_fds_send(etcd->socket, &order, sizeof order, MSG_DONTWAIT, NULL, 0) < 0)
-		kill(etcd->pid, SIGKILL);
+	if (gcl_fds_send(etcd->helper.socket, &order, sizeof order, MSG_DONTWAIT, NULL, 0) < 0)
+		gcl_helper_kill(&etcd->helper);
 }
 
 static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
@@ -213,7 +207,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	(void)events;
 	own_tell(etcd);
 	/* There is room again for those that were left out: have it tell of all. */
-	if (etcd->full && etcd->broker->servers.announced < GCL_SERVERS_MAX) {
+	if (etcd->full && etcd->helper.broker->servers.announced < GCL_SERVERS_MAX) {
 		etcd->full = false;
 		setup_send(etcd);
 	}
@@ -221,91 +215,58 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 
 /* ------------------------------------------------------------ the process */
 
-static void retry_after(struct gcl_etcd *etcd)
+static struct gcl_etcd *etcd_of(struct gcl_helper *helper)
 {
-	ev_timer_set(&etcd->retry, etcd->pause, 0.);
-	ev_timer_start(etcd->broker->loop, &etcd->retry);
-	etcd->pause = GCL_MIN(etcd->pause * 2., PAUSE_MAX);
+	return gcl_container_of(helper, struct gcl_etcd, helper);
 }
 
 /* The process takes back what it announced when it finds this closed. */
 static void socket_close(struct gcl_etcd *etcd)
 {
-	ev_io_stop(etcd->broker->loop, &etcd->readable);
-	ev_timer_stop(etcd->broker->loop, &etcd->tick);
-	gcl_cleanup_close(&etcd->socket);
-	etcd->socket = -1;
+	ev_io_stop(etcd->helper.broker->loop, &etcd->readable);
+	ev_timer_stop(etcd->helper.broker->loop, &etcd->tick);
+	gcl_helper_close(&etcd->helper);
 	memset(&etcd->announcement, 0, sizeof etcd->announcement);
 }
 
-static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
+static bool etcd_gone(struct gcl_helper *helper)
 {
-	struct gcl_etcd *etcd = child->data;
-	int status = child->rstatus;
+	struct gcl_etcd *etcd = etcd_of(helper);
 
-	(void)events;
-	ev_child_stop(loop, child);
-	etcd->pid = 0;
 	socket_close(etcd);
-	if (etcd->broker->stopping) {
-		gcl_broker_worker_gone(etcd->broker);
-		return;
-	}
-	if (!*etcd->broker->config.etcd)
-		return;
-	if (gcl_clock() - etcd->started > LONG_SECONDS)
-		etcd->pause = PAUSE_FIRST;
-	gcl_log_warn(broker,
-		     "guestcl-etcd ended with %s %d: servers stay as they were known; tried again "
-		     "after %.0f s",
-		     WIFSIGNALED(status) ? "signal" : "status",
-		     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), etcd->pause);
+	if (helper->broker->stopping)
+		gcl_broker_worker_gone(helper->broker);
+	if (helper->broker->stopping || !*helper->broker->config.etcd)
+		return false;
 	snprintf(etcd->reason, sizeof etcd->reason, "guestcl-etcd ended");
 	state_set(etcd, GCL_ETCD_STATE_DOWN);
-	retry_after(etcd);
+	return true;
 }
 
-static int process_spawn(struct gcl_etcd *etcd, int in)
-{
-	struct gcl_config *config = &etcd->broker->config;
-	char *arguments[] = {"guestcl-etcd", "--user",
-			     config->jail == GCL_JAIL_OFF ? "" : config->worker_user, NULL};
-
-	return gcl_helper_spawn(&etcd->pid, config->etcd_program, arguments, in, -1);
-}
-
+/* Return: 0 or -errno; logged. */
 static int process_start(struct gcl_etcd *etcd)
 {
-	struct ev_loop *loop = etcd->broker->loop;
-	_cleanup_close_ int ours = -1, its = -1;
-	int pair[2], err;
+	struct gcl_config *config = &etcd->helper.broker->config;
+	struct ev_loop *loop = etcd->helper.broker->loop;
+	char *arguments[] = {"guestcl-etcd", "--user",
+			     config->jail == GCL_JAIL_OFF ? "" : config->worker_user, NULL};
+	int err = gcl_helper_start(&etcd->helper, config->etcd_program, arguments, -1);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	ours = pair[0];
-	its = pair[1];
-	err = process_spawn(etcd, its);
-	if (err < 0) {
-		gcl_log_error(broker, "can't start %s: %s; install it, or set \"etcd\" to \"\"",
-			      etcd->broker->config.etcd_program, strerror(-err));
+	if (err < 0)
 		return err;
-	}
-	etcd->socket = steal_fd(&ours);
-	etcd->started = gcl_clock();
-	ev_io_set(&etcd->readable, etcd->socket, EV_READ);
+	ev_io_set(&etcd->readable, etcd->helper.socket, EV_READ);
 	ev_io_start(loop, &etcd->readable);
-	ev_child_set(&etcd->child, etcd->pid, 0);
-	ev_child_start(loop, &etcd->child);
 	ev_timer_again(loop, &etcd->tick);
 	return 0;
 }
 
 /* Has it run, and know what the configuration says. */
-static void etcd_try(struct gcl_etcd *etcd)
+static void etcd_try(struct gcl_helper *helper)
 {
+	struct gcl_etcd *etcd = etcd_of(helper);
 	int err = 0;
 
-	if (!etcd->pid)
+	if (!etcd->helper.pid)
 		err = process_start(etcd);
 	if (err == 0)
 		err = setup_send(etcd);
@@ -315,54 +276,47 @@ static void etcd_try(struct gcl_etcd *etcd)
 	}
 	snprintf(etcd->reason, sizeof etcd->reason, "guestcl-etcd can't be set up");
 	state_set(etcd, GCL_ETCD_STATE_DOWN);
-	retry_after(etcd);
-}
-
-static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	etcd_try(timer->data);
+	gcl_helper_retry(helper);
 }
 
 void gcl_etcd_init(struct gcl_etcd *etcd, struct gcl_broker *broker)
 {
-	*etcd = (struct gcl_etcd){.broker = broker, .socket = -1, .pause = PAUSE_FIRST};
+	static const struct gcl_helper_kind kind = {
+		.name = "guestcl-etcd",
+		.setting = "etcd",
+		.meanwhile = "; servers stay as they were known",
+		.again = etcd_try,
+		.gone = etcd_gone,
+	};
+
+	*etcd = (struct gcl_etcd){0};
+	gcl_helper_init(&etcd->helper, &kind, broker);
 	ev_io_init(&etcd->readable, on_readable, -1, EV_READ);
-	ev_child_init(&etcd->child, on_reaped, 0, 0);
-	ev_timer_init(&etcd->retry, on_retry, 0., 0.);
 	ev_timer_init(&etcd->tick, on_tick, 0., TICK_SECONDS);
-	etcd->readable.data = etcd->child.data = etcd->retry.data = etcd->tick.data = etcd;
+	etcd->readable.data = etcd->tick.data = etcd;
 }
 
 void gcl_etcd_stop(struct gcl_etcd *etcd)
 {
-	ev_timer_stop(etcd->broker->loop, &etcd->retry);
+	gcl_helper_anew(&etcd->helper);
 	socket_close(etcd);
 	etcd->reason[0] = '\0';
 	state_set(etcd, GCL_ETCD_STATE_OFF);
 }
 
-void gcl_etcd_suspend(struct gcl_etcd *etcd)
-{
-	if (etcd->pid > 0)
-		kill(etcd->pid, SIGKILL); /* on_reaped() starts another */
-}
-
 void gcl_etcd_configure(struct gcl_etcd *etcd)
 {
-	struct gcl_broker *broker = etcd->broker;
+	struct gcl_broker *broker = etcd->helper.broker;
 
-	ev_timer_stop(broker->loop, &etcd->retry);
-	etcd->pause = PAUSE_FIRST;
+	gcl_helper_anew(&etcd->helper);
 	if (*broker->config.etcd) {
 		if (etcd->state == GCL_ETCD_STATE_OFF)
 			state_set(etcd, GCL_ETCD_STATE_STARTING);
-		if (etcd->pid && etcd->socket < 0)
-			gcl_etcd_suspend(
-				etcd); /* it is going: the next is started when it is gone */
+		if (etcd->helper.pid && etcd->helper.socket < 0)
+			/* It is going: the next is started when it is gone. */
+			gcl_helper_kill(&etcd->helper);
 		else
-			etcd_try(etcd);
+			etcd_try(&etcd->helper);
 		return;
 	}
 	gcl_etcd_stop(etcd);

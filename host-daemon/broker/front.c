@@ -12,10 +12,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/fds.h"
@@ -30,12 +28,6 @@
 #define BATCH 16
 
 #define REST_SECONDS 0.1
-
-/* Pauses before what has failed is tried again; a process that ran for long ended for a new reason.
- */
-#define PAUSE_FIRST  1.
-#define PAUSE_MAX    60.
-#define LONG_SECONDS 60.
 
 /* ------------------------------------------------------------ guests */
 
@@ -58,7 +50,7 @@ static void guest_take(struct gcl_front *front, struct gcl_front_guest *guest, i
 	struct gcl_peer peer = {.number = guest->number};
 	const struct gcl_vm *vm;
 
-	vm = gcl_vm_id_valid(guest->name) ? gcl_vms_find(front->broker, guest->name) : NULL;
+	vm = gcl_vm_id_valid(guest->name) ? gcl_vms_find(front->helper.broker, guest->name) : NULL;
 	if (!vm || vm->removed) {
 		if (!gcl_vm_id_valid(guest->name))
 			snprintf(guest->name, sizeof guest->name, "?");
@@ -68,14 +60,14 @@ static void guest_take(struct gcl_front *front, struct gcl_front_guest *guest, i
 	fcntl(conn, F_SETFL, O_NONBLOCK);
 	snprintf(who, sizeof who, "VM %s, tls, %s", vm->config.name, guest->from);
 	memcpy(peer.from, guest->from, sizeof peer.from);
-	gcl_conn_accept_of(front->broker, conn, GCL_GREETING_STREAM, &vm->owner, who, &peer);
+	gcl_conn_accept_of(front->helper.broker, conn, GCL_GREETING_STREAM, &vm->owner, who, &peer);
 }
 
 /* One that has no worker yet goes on as it came; guestcl-tls ends its connection itself if need be.
  */
 static void session_heed(struct gcl_front *front, const struct gcl_front_guest *guest)
 {
-	gcl_list_for_each_safe (it, next, &front->broker->workers.list) {
+	gcl_list_for_each_safe (it, next, &front->helper.broker->workers.list) {
 		struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
 
@@ -107,7 +99,7 @@ static bool said_take(struct gcl_front *front, struct gcl_front_guest *guest, in
 static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct gcl_front *front = io->data;
-	const struct gcl_broker *broker = front->broker;
+	const struct gcl_broker *broker = front->helper.broker;
 
 	(void)events;
 	for (int i = 0; i < BATCH; i++) {
@@ -130,7 +122,7 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 		gcl_cleanup_close(&conn);
 		if (n == -EPROTO)
 			continue;     /* no descriptor was left for it; its guest finds it closed */
-		ev_io_stop(loop, io); /* on_reaped() does the rest */
+		ev_io_stop(loop, io); /* front_gone() does the rest */
 		return;
 	}
 }
@@ -140,7 +132,7 @@ static void on_rest_end(struct ev_loop *loop, struct ev_timer *timer, int events
 	struct gcl_front *front = timer->data;
 
 	(void)events;
-	if (front->socket >= 0)
+	if (front->helper.socket >= 0)
 		ev_io_start(loop, &front->readable);
 }
 
@@ -227,7 +219,7 @@ static int files_open(const struct gcl_config *config, int fds[GCL_FRONT_FILES])
 /* Return: 0 or -errno; logged. */
 static int setup_send(struct gcl_front *front, bool listen_anew)
 {
-	const struct gcl_config *config = &front->broker->config;
+	const struct gcl_config *config = &front->helper.broker->config;
 	struct gcl_front_setup setup = {
 		.handshake_ms = config->tls_handshake_timeout,
 		.handshakes = config->max_greetings,
@@ -254,7 +246,8 @@ static int setup_send(struct gcl_front *front, bool listen_anew)
 		given[count++] = fds[i];
 	}
 	if (err == 0)
-		err = gcl_fds_send(front->socket, &setup, sizeof setup, MSG_DONTWAIT, given, count);
+		err = gcl_fds_send(front->helper.socket, &setup, sizeof setup, MSG_DONTWAIT, given,
+				   count);
 	if (err == 0 && listen_anew)
 		gcl_log_info(vm, "guests by TLS are served on %s", config->listen_tls);
 	for (size_t i = 0; i < GCL_FRONT_FILES; i++)
@@ -264,89 +257,52 @@ static int setup_send(struct gcl_front *front, bool listen_anew)
 
 /* ------------------------------------------------------------ the process */
 
-static void retry_after(struct gcl_front *front)
+static struct gcl_front *front_of(struct gcl_helper *helper)
 {
-	ev_timer_set(&front->retry, front->pause, 0.);
-	ev_timer_start(front->broker->loop, &front->retry);
-	front->pause = GCL_MIN(front->pause * 2., PAUSE_MAX);
+	return gcl_container_of(helper, struct gcl_front, helper);
 }
 
 static void socket_close(struct gcl_front *front)
 {
-	ev_io_stop(front->broker->loop, &front->readable);
-	ev_timer_stop(front->broker->loop, &front->rest);
-	gcl_cleanup_close(&front->socket);
-	front->socket = -1;
+	ev_io_stop(front->helper.broker->loop, &front->readable);
+	ev_timer_stop(front->helper.broker->loop, &front->rest);
+	gcl_helper_close(&front->helper);
 }
 
-static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
+static bool front_gone(struct gcl_helper *helper)
 {
-	struct gcl_front *front = child->data;
-	int status = child->rstatus;
-
-	(void)events;
-	ev_child_stop(loop, child);
-	front->pid = 0;
-	socket_close(front);
-	if (front->broker->stopping)
-		return;
-	if (gcl_clock() - front->since > LONG_SECONDS)
-		front->pause = PAUSE_FIRST;
-	gcl_log_warn(broker,
-		     "guestcl-tls ended with %s %d: sessions go on, but can't be resumed; tried "
-		     "again after %.0f s",
-		     WIFSIGNALED(status) ? "signal" : "status",
-		     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), front->pause);
-	retry_after(front);
+	socket_close(front_of(helper));
+	return true;
 }
 
-static void process_follow(struct gcl_front *front)
+static void socket_follow(struct gcl_front *front)
 {
-	ev_io_set(&front->readable, front->socket, EV_READ);
-	ev_io_start(front->broker->loop, &front->readable);
-	ev_child_set(&front->child, front->pid, 0);
-	ev_child_start(front->broker->loop, &front->child);
+	ev_io_set(&front->readable, front->helper.socket, EV_READ);
+	ev_io_start(front->helper.broker->loop, &front->readable);
 }
 
-static int process_spawn(struct gcl_front *front, int in)
-{
-	struct gcl_config *config = &front->broker->config;
-	char *arguments[] = {"guestcl-tls", "--user",
-			     config->jail == GCL_JAIL_OFF ? "" : config->worker_user, NULL};
-
-	return gcl_helper_spawn(&front->pid, config->tls_program, arguments, in, -1);
-}
-
+/* Return: 0 or -errno; logged. */
 static int process_start(struct gcl_front *front)
 {
-	_cleanup_close_ int ours = -1, its = -1;
-	int pair[2], err;
+	struct gcl_config *config = &front->helper.broker->config;
+	char *arguments[] = {"guestcl-tls", "--user",
+			     config->jail == GCL_JAIL_OFF ? "" : config->worker_user, NULL};
+	int err = gcl_helper_start(&front->helper, config->tls_program, arguments, -1);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	ours = pair[0];
-	its = pair[1];
-	err = process_spawn(front, its);
-	if (err < 0) {
-		gcl_log_error(broker,
-			      "can't start %s: %s; install it, or set \"listen-tls\" to \"\"",
-			      front->broker->config.tls_program, strerror(-err));
-		return err;
-	}
-	front->socket = steal_fd(&ours);
-	front->since = gcl_clock();
-	process_follow(front);
-	return 0;
+	if (err == 0)
+		socket_follow(front);
+	return err;
 }
 
 /* Has it run, and know what the configuration says. */
-static void front_try(struct gcl_front *front)
+static void front_try(struct gcl_helper *helper)
 {
-	const struct gcl_config *config = &front->broker->config;
+	struct gcl_front *front = front_of(helper);
+	const struct gcl_config *config = &helper->broker->config;
 	bool anew = strcmp(front->listen, config->listen_tls) != 0;
 	int err = 0;
 
-	if (!front->pid) {
+	if (!helper->pid) {
 		err = process_start(front);
 		anew = true;
 	}
@@ -355,46 +311,40 @@ static void front_try(struct gcl_front *front)
 	if (err == 0)
 		memcpy(front->listen, config->listen_tls, sizeof front->listen);
 	else
-		retry_after(front);
-}
-
-static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	front_try(timer->data);
+		gcl_helper_retry(helper);
 }
 
 void gcl_front_init(struct gcl_front *front, struct gcl_broker *broker)
 {
-	*front = (struct gcl_front){.broker = broker, .socket = -1, .pause = PAUSE_FIRST};
+	static const struct gcl_helper_kind kind = {
+		.name = "guestcl-tls",
+		.setting = "listen-tls",
+		.meanwhile = "; sessions go on, but can't be resumed",
+		.again = front_try,
+		.gone = front_gone,
+	};
+
+	*front = (struct gcl_front){0};
+	gcl_helper_init(&front->helper, &kind, broker);
 	ev_io_init(&front->readable, on_readable, -1, EV_READ);
-	ev_child_init(&front->child, on_reaped, 0, 0);
 	ev_timer_init(&front->rest, on_rest_end, 0., 0.);
-	ev_timer_init(&front->retry, on_retry, 0., 0.);
-	front->readable.data = front->child.data = front->rest.data = front->retry.data = front;
+	front->readable.data = front->rest.data = front;
 }
 
 void gcl_front_fini(struct gcl_front *front)
 {
-	ev_timer_stop(front->broker->loop, &front->retry);
-	ev_child_stop(front->broker->loop, &front->child);
 	socket_close(front);
-	/* It holds nothing that could be lost, and its sessions end with their workers. libev reaps
-	 * it. */
-	if (front->pid > 0)
-		kill(front->pid, SIGKILL);
-	front->pid = 0;
+	/* Its sessions end with their workers. */
+	gcl_helper_end(&front->helper);
 	front->listen[0] = '\0';
 }
 
 void gcl_front_configure(struct gcl_front *front)
 {
-	ev_timer_stop(front->broker->loop, &front->retry);
-	front->pause = PAUSE_FIRST;
-	if (*front->broker->config.listen_tls)
-		front_try(front);
-	else if (front->pid)
+	gcl_helper_anew(&front->helper);
+	if (*front->helper.broker->config.listen_tls)
+		front_try(&front->helper);
+	else if (front->helper.pid)
 		gcl_front_fini(front);
 }
 
@@ -402,21 +352,21 @@ void gcl_front_configure(struct gcl_front *front)
 
 void gcl_front_save(const struct gcl_front *front, struct gcl_state *state)
 {
-	GCL_STATE_PUT(state, front->pid);
+	GCL_STATE_PUT(state, front->helper.pid);
 	GCL_STATE_PUT(state, front->listen);
-	gcl_state_put_fd(state, front->socket);
+	gcl_state_put_fd(state, front->helper.socket);
 }
 
 void gcl_front_restore(struct gcl_front *front, struct gcl_state *state)
 {
-	GCL_STATE_GET(state, front->pid);
+	GCL_STATE_GET(state, front->helper.pid);
 	GCL_STATE_GET(state, front->listen);
-	front->socket = gcl_state_get_fd(state);
-	if (front->pid <= 0 || front->socket < 0) {
-		front->pid = 0;
+	front->helper.socket = gcl_state_get_fd(state);
+	if (front->helper.pid <= 0 || front->helper.socket < 0) {
+		front->helper.pid = 0;
 		front->listen[0] = '\0';
 		return;
 	}
-	front->since = gcl_clock();
-	process_follow(front);
+	gcl_helper_follow(&front->helper);
+	socket_follow(front);
 }

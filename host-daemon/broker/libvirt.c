@@ -6,18 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "vm.h"
-
-/* Pauses before a follower that has ended is started again. */
-#define PAUSE_FIRST 1.
-#define PAUSE_MAX   60.
 
 /* A domain that the follower has told of. */
 struct domain {
@@ -59,7 +54,7 @@ void gcl_libvirt_adopt(struct gcl_libvirt *libvirt, const char *id)
 
 static void domain_remove(struct gcl_libvirt *libvirt, struct domain *domain)
 {
-	gcl_vms_remove(libvirt->broker, domain->id);
+	gcl_vms_remove(libvirt->helper.broker, domain->id);
 	gcl_list_remove(&domain->link);
 	libvirt->domain_count--;
 	free(domain);
@@ -84,14 +79,14 @@ static void socket_place(const struct gcl_libvirt *libvirt, struct gcl_vm_config
 	char name[sizeof config->socket];
 
 	memcpy(name, config->socket, sizeof name);
-	snprintf(config->socket, sizeof config->socket, "%s/%.*s", libvirt->broker->config.vm_dir,
-		 (int)GCL_VM_ID_MAX, name);
+	snprintf(config->socket, sizeof config->socket, "%s/%.*s",
+		 libvirt->helper.broker->config.vm_dir, (int)GCL_VM_ID_MAX, name);
 }
 
 static void domain_take(struct gcl_libvirt *libvirt, struct gcl_vm_config *config)
 {
 	struct domain *domain = domain_find(libvirt, config->id);
-	const struct gcl_vm *vm = gcl_vms_find(libvirt->broker, config->id);
+	const struct gcl_vm *vm = gcl_vms_find(libvirt->helper.broker, config->id);
 
 	if (vm && vm->configured) {
 		gcl_log_peer(vm, "VM %s: guestcld.conf says what it may, not libvirt",
@@ -111,19 +106,19 @@ static void domain_take(struct gcl_libvirt *libvirt, struct gcl_vm_config *confi
 	limits_log(vm, config);
 	socket_place(libvirt, config);
 	/* Without a socket it stays in the list, and is tried again when it is listed again. */
-	gcl_vms_add(libvirt->broker, config);
+	gcl_vms_add(libvirt->helper.broker, config);
 }
 
 /* Its VMM's end has ended what went over the device; what came by vsock ends here. */
 static void domain_stopped(struct gcl_libvirt *libvirt, const char *id)
 {
-	const struct gcl_vm *vm = gcl_vms_find(libvirt->broker, id);
+	const struct gcl_vm *vm = gcl_vms_find(libvirt->helper.broker, id);
 
 	if (!vm || !domain_find(libvirt, id))
 		return;
 	gcl_log_info(vm, "VM %s: has stopped; sessions: %zu", vm->config.name,
-		     gcl_workers_sessions(&libvirt->broker->workers, &vm->owner));
-	gcl_workers_end_owner(&libvirt->broker->workers, &vm->owner);
+		     gcl_workers_sessions(&libvirt->helper.broker->workers, &vm->owner));
+	gcl_workers_end_owner(&libvirt->helper.broker->workers, &vm->owner);
 }
 
 static void domains_remove(struct gcl_libvirt *libvirt, bool all)
@@ -160,7 +155,7 @@ static void line_act(struct gcl_libvirt *libvirt, const char *text)
 			domain_remove(libvirt, domain);
 		break;
 	case GCL_LIBVIRT_LISTED:
-		libvirt->pause = PAUSE_FIRST;
+		gcl_helper_anew(&libvirt->helper);
 		domains_remove(libvirt, false);
 		gcl_log_info(vm, "following libvirt's domains at %s; attached: %zu", libvirt->uri,
 			     libvirt->domain_count);
@@ -193,13 +188,10 @@ static void lines_act(struct gcl_libvirt *libvirt)
 
 static void follower_close(struct gcl_libvirt *libvirt)
 {
-	if (libvirt->out >= 0) {
-		ev_io_stop(libvirt->broker->loop, &libvirt->readable);
-		close(libvirt->out);
-		close(libvirt->in);
-	}
+	ev_io_stop(libvirt->helper.broker->loop, &libvirt->readable);
+	gcl_cleanup_close(&libvirt->out);
+	gcl_helper_close(&libvirt->helper);
 	libvirt->out = -1;
-	libvirt->in = -1;
 	libvirt->used = 0;
 	libvirt->skip = false;
 }
@@ -215,7 +207,7 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		follower_close(libvirt); /* on_reaped() says the rest */
+		follower_close(libvirt); /* follower_gone() comes next */
 		return;
 	}
 	libvirt->used += (size_t)n;
@@ -224,115 +216,76 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 
 /* ------------------------------------------------------------ the process */
 
-static void retry_after(struct gcl_libvirt *libvirt)
+static struct gcl_libvirt *libvirt_of(struct gcl_helper *helper)
 {
-	ev_timer_set(&libvirt->retry, libvirt->pause, 0.);
-	ev_timer_start(libvirt->broker->loop, &libvirt->retry);
-	libvirt->pause = GCL_MIN(libvirt->pause * 2., PAUSE_MAX);
+	return gcl_container_of(helper, struct gcl_libvirt, helper);
 }
 
-static void on_reaped(struct ev_loop *loop, struct ev_child *child, int events)
+static bool follower_gone(struct gcl_helper *helper)
 {
-	struct gcl_libvirt *libvirt = child->data;
-	int status = child->rstatus;
-
-	(void)events;
-	ev_child_stop(loop, child);
-	libvirt->pid = 0;
-	follower_close(libvirt);
-	if (libvirt->broker->stopping)
-		return;
-	gcl_log_warn(vm, "guestcl-libvirt ended with %s %d: tried again after %.0f s; VMs go on",
-		     WIFSIGNALED(status) ? "signal" : "status",
-		     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), libvirt->pause);
-	retry_after(libvirt);
+	follower_close(libvirt_of(helper));
+	return true;
 }
 
-static int process_spawn(struct gcl_libvirt *libvirt, int in, int out)
-{
-	const struct gcl_config *config = &libvirt->broker->config;
-	char *arguments[] = {
-		"guestcl-libvirt",	"follow", "--connect", libvirt->uri, "--vm-dir",
-		(char *)config->vm_dir, NULL};
-
-	return gcl_helper_spawn(&libvirt->pid, libvirt->program, arguments, in, out);
-}
-
+/* Return: 0 or -errno; logged. */
 static int follower_start(struct gcl_libvirt *libvirt)
 {
-	struct ev_loop *loop = libvirt->broker->loop;
-	_cleanup_close_ int in_read = -1, in_write = -1, out_read = -1, out_write = -1;
+	char *arguments[] = {"guestcl-libvirt", "follow",	 "--connect", libvirt->uri,
+			     "--vm-dir",	libvirt->vm_dir, NULL};
+	_cleanup_close_ int out_read = -1, out_write = -1;
 	int ends[2], err;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	in_read = ends[0];
-	in_write = ends[1];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		err = -errno;
+		gcl_log_error(vm, "can't follow libvirt's domains: %s", strerror(-err));
+		return err;
+	}
 	out_read = ends[0];
 	out_write = ends[1];
 	fcntl(out_read, F_SETFL, O_NONBLOCK);
-	err = process_spawn(libvirt, in_read, out_write);
+	err = gcl_helper_start(&libvirt->helper, libvirt->program, arguments, out_write);
 	if (err < 0)
 		return err;
 	gcl_list_for_each (it, &libvirt->domains)
 		gcl_container_of(it, struct domain, link)->listed = false;
-	libvirt->in = steal_fd(&in_write);
 	libvirt->out = steal_fd(&out_read);
 	ev_io_set(&libvirt->readable, libvirt->out, EV_READ);
-	ev_io_start(loop, &libvirt->readable);
-	ev_child_set(&libvirt->child, libvirt->pid, 0);
-	ev_child_start(loop, &libvirt->child);
+	ev_io_start(libvirt->helper.broker->loop, &libvirt->readable);
 	return 0;
 }
 
-static void follower_try(struct gcl_libvirt *libvirt)
+static void follower_try(struct gcl_helper *helper)
 {
-	int err = follower_start(libvirt);
-
-	if (err == 0)
-		return;
-	gcl_log_error(vm, "can't start %s: %s; install it, or set \"libvirt\" to \"\"",
-		      libvirt->program, strerror(-err));
-	retry_after(libvirt);
-}
-
-static void on_retry(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-	(void)loop;
-	(void)events;
-	follower_try(timer->data);
+	if (follower_start(libvirt_of(helper)) < 0)
+		gcl_helper_retry(helper);
 }
 
 static void follower_end(struct gcl_libvirt *libvirt)
 {
-	struct ev_loop *loop = libvirt->broker->loop;
-
-	ev_timer_stop(loop, &libvirt->retry);
 	follower_close(libvirt);
-	ev_child_stop(loop, &libvirt->child);
-	/* It holds nothing that could be lost, and may be waiting for libvirtd. libev reaps it. */
-	if (libvirt->pid > 0)
-		kill(libvirt->pid, SIGKILL);
-	libvirt->pid = 0;
+	gcl_helper_end(&libvirt->helper);
 }
 
 void gcl_libvirt_init(struct gcl_libvirt *libvirt, struct gcl_broker *broker)
 {
-	*libvirt = (struct gcl_libvirt){.broker = broker, .in = -1, .out = -1};
+	static const struct gcl_helper_kind kind = {
+		.name = "guestcl-libvirt",
+		.setting = "libvirt",
+		.meanwhile = "; VMs go on",
+		.again = follower_try,
+		.gone = follower_gone,
+	};
+
+	*libvirt = (struct gcl_libvirt){.out = -1};
+	gcl_helper_init(&libvirt->helper, &kind, broker);
 	gcl_list_init(&libvirt->domains);
 	ev_io_init(&libvirt->readable, on_readable, -1, EV_READ);
 	libvirt->readable.data = libvirt;
-	ev_child_init(&libvirt->child, on_reaped, 0, 0);
-	libvirt->child.data = libvirt;
-	ev_timer_init(&libvirt->retry, on_retry, 0., 0.);
-	libvirt->retry.data = libvirt;
 }
 
 void gcl_libvirt_configure(struct gcl_libvirt *libvirt)
 {
-	const struct gcl_config *config = &libvirt->broker->config;
+	const struct gcl_config *config = &libvirt->helper.broker->config;
 
 	if (strcmp(libvirt->uri, config->libvirt) == 0 &&
 	    strcmp(libvirt->program, config->libvirt_program) == 0 &&
@@ -344,15 +297,9 @@ void gcl_libvirt_configure(struct gcl_libvirt *libvirt)
 	memcpy(libvirt->uri, config->libvirt, sizeof libvirt->uri);
 	memcpy(libvirt->program, config->libvirt_program, sizeof libvirt->program);
 	memcpy(libvirt->vm_dir, config->vm_dir, sizeof libvirt->vm_dir);
-	libvirt->pause = PAUSE_FIRST;
+	gcl_helper_anew(&libvirt->helper);
 	if (*libvirt->uri)
-		follower_try(libvirt);
-}
-
-void gcl_libvirt_suspend(struct gcl_libvirt *libvirt)
-{
-	if (libvirt->pid > 0)
-		kill(libvirt->pid, SIGKILL); /* on_reaped() starts another */
+		follower_try(&libvirt->helper);
 }
 
 void gcl_libvirt_fini(struct gcl_libvirt *libvirt)

@@ -215,9 +215,9 @@ static void on_poll(struct ev_loop *loop, struct ev_timer *timer, int events)
 	} else if (!busy) {
 		ev_timer_stop(loop, timer);
 		gcl_takeover_save(broker, &state);
-		gcl_libvirt_suspend(&broker->libvirt);
-		gcl_web_suspend(&broker->web);
-		gcl_etcd_suspend(&broker->etcd);
+		gcl_helper_kill(&broker->libvirt.helper);
+		gcl_helper_kill(&broker->web.helper);
+		gcl_helper_kill(&broker->etcd.helper);
 		exec_now(broker, &state);
 	} else if (gcl_clock() > broker->takeover.until) {
 		snprintf(text, sizeof text, "there were always %s, for %.0f s: try again", busy,

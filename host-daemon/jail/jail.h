@@ -104,13 +104,10 @@ int gcl_jail_rights(void);
 /** gcl_jail_landlock() - let files be opened only as gcl_jail_files() lists them. */
 int gcl_jail_landlock(const struct gcl_jail *jail);
 
-/** gcl_jail_shut() - let no file be opened at all, after gcl_jail_rights(); for programs that serve
- * others and are no workers. To connect to a socket is no opening. */
-int gcl_jail_shut(void);
-
-/** gcl_jail_shut_but() - the same, but these files, and what is in these folders, can be read;
- * their list ends with NULL. */
-int gcl_jail_shut_but(const char *const *paths);
+/** gcl_jail_shut() - let no file be opened, after gcl_jail_rights(), but these, and what is in
+ * these folders, to be read; for programs that are no workers. Their list ends with NULL. To
+ * connect to a socket is no opening. */
+int gcl_jail_shut(const char *const *paths);
 
 /** gcl_jail_alone() - become no other process, make none, and reach none (alone.c); threads can be
  * made. */
@@ -132,5 +129,29 @@ typedef void gcl_jail_file(void *data, const char *path, enum gcl_jail_access ac
 /** gcl_jail_files() - call @each for every file and folder that a worker needs. Some don't exist;
  * one may be named twice. @path is lent for the call. */
 void gcl_jail_files(const struct gcl_jail *jail, gcl_jail_file *each, void *data);
+
+/* ------------------------------------------------------------ programs that are no workers
+ * (beside.c) */
+
+/* What a sanitizer does at the end takes files and another process. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GCL_JAIL_SANITIZED 1
+#else
+#define GCL_JAIL_SANITIZED 0
+#endif
+
+struct gcl_jail_beside {
+	const char *name;	  /* for the log */
+	const char *user;	  /* to be, if root started it, or ""; NULL: as it was started */
+	const char *const *files; /* for gcl_jail_shut(); NULL: none */
+	bool unconnected;	  /* no network but by the sockets that it is given */
+	bool alone;		  /* gcl_jail_alone() */
+};
+
+/** gcl_jail_beside() - give up all but that. What can't be given up is logged. */
+void gcl_jail_beside(const struct gcl_jail_beside *beside);
+
+/** gcl_jail_keeps() - log that @what couldn't be given up, if @err says so. */
+void gcl_jail_keeps(const char *name, const char *what, int err);
 
 #endif

@@ -106,7 +106,7 @@ int gcl_jail_landlock(const struct gcl_jail *jail)
 	return 0;
 }
 
-int gcl_jail_shut_but(const char *const *paths)
+int gcl_jail_shut(const char *const *paths)
 {
 	const struct landlock_ruleset_attr all = {.handled_access_fs = versions[0].fs};
 	_cleanup_close_ int fd =
@@ -120,11 +120,4 @@ int gcl_jail_shut_but(const char *const *paths)
 	if (ruleset.err)
 		return ruleset.err;
 	return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
-}
-
-int gcl_jail_shut(void)
-{
-	static const char *const none[] = {NULL};
-
-	return gcl_jail_shut_but(none);
 }

@@ -3,58 +3,17 @@
  * What the listener and the processes of its sessions give up.
  */
 #include <errno.h>
-#include <sched.h>
 #include <seccomp.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "jail/jail.h"
 #include "server.h"
 
-/* What a sanitizer does at the end takes files and another process. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
-static void told(const char *what, int err)
-{
-	if (err < 0)
-		gcl_log_warn(broker, "guestcl-tls keeps %s: %s", what, strerror(-err));
-}
-
-/* Root only; others stay who they are. */
-static int user_become(const char *name)
-{
-	struct gcl_jail_user user;
-	int err = gcl_jail_user_find(name, &user);
-
-	if (geteuid() != 0 || err < 0)
-		return err;
-	/* Device nodes' groups are of no use here. */
-	user.group_count = 0;
-	return gcl_jail_user_switch(&user);
-}
+#define NAME "guestcl-tls"
 
 void gcl_tls_rights_drop(const char *user)
 {
-	const struct rlimit none = {0};
-
-	setrlimit(RLIMIT_CORE, &none);
-	/* Sockets that are passed in work where they were made. */
-	if (geteuid() == 0 && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
-		told("its network", -errno);
-	told("its user", user_become(user));
-	told("its capabilities", gcl_jail_rights());
-	if (SANITIZED)
-		return;
-	told("its files", gcl_jail_shut());
-	prctl(PR_SET_DUMPABLE, 0);
+	gcl_jail_beside(&(struct gcl_jail_beside){.name = NAME, .user = user, .unconnected = true});
 }
 
 void gcl_tls_rights_seal(void)
@@ -103,7 +62,7 @@ void gcl_tls_rights_seal(void)
 	scmp_filter_ctx filter;
 	int err;
 
-	if (SANITIZED)
+	if (GCL_JAIL_SANITIZED)
 		return;
 	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	err = filter ? 0 : -ENOMEM;
@@ -112,5 +71,5 @@ void gcl_tls_rights_seal(void)
 	if (err == 0)
 		err = seccomp_load(filter);
 	seccomp_release(filter);
-	told("its system calls", err);
+	gcl_jail_keeps(NAME, "its system calls", err);
 }
