@@ -103,7 +103,7 @@ static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 
 	(void)events;
 	for (int i = 0; i < BATCH; i++) {
-		struct gcl_front_guest guest;
+		struct gcl_front_guest guest = {0};
 		unsigned count;
 		int conn = -1;
 		ssize_t n;

@@ -307,7 +307,7 @@ static void options_set(struct gcl_http_request *request, const char *url, const
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 			 request->item ? 0L : (long)(http->seconds * 1000.));
 	/* Those that were given, and no authority of the system's. */
-	curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(easy, CURLOPT_CAPATH, (char *)NULL);
 	curl_easy_setopt(easy, CURLOPT_CAINFO,
 			 *http->files[GCL_ETCD_CA] ? http->files[GCL_ETCD_CA] : NULL);
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);

@@ -329,7 +329,7 @@ static void record_take(struct session *session, struct gcl_session_record *reco
 static void on_said(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct session *session = io->data;
-	struct gcl_session_record record;
+	struct gcl_session_record record = {0};
 	int fds[2];
 	unsigned count;
 	ssize_t n = gcl_fds_receive(session->control, &record, sizeof record, MSG_DONTWAIT, fds, 2,
@@ -573,7 +573,7 @@ static void on_broker(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct listener *listener = io->data;
 	int came[GCL_FRONT_FILES], fds[GCL_FRONT_FILES];
-	struct gcl_front_setup setup;
+	struct gcl_front_setup setup = {0};
 	unsigned count, next = 0;
 	ssize_t n = gcl_fds_receive(listener->broker, &setup, sizeof setup, MSG_DONTWAIT, came,
 				    GCL_FRONT_FILES, &count);
