@@ -63,7 +63,8 @@ static void key_add(struct json_object *body, const struct gcl_etcd *etcd)
 {
 	char key[GCL_ETCD_PREFIX_MAX + GCL_SERVER_NAME_MAX + 1];
 
-	snprintf(key, sizeof key, "%s%s", etcd->setup.prefix, etcd->announce.own.name);
+	snprintf(key, sizeof key, "%s%.*s", etcd->setup.prefix, (int)GCL_SERVER_NAME_MAX,
+		 etcd->announce.own.name);
 	gcl_json_add_bytes(body, "key", key);
 }
 
