@@ -2,49 +2,18 @@
 /*
  * guestcl-tls: started by guestcld, not by hand.
  */
-#include <argp.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sysexits.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
+#include "beside.h"
 #include "server.h"
-
-const char *argp_program_version = "guestcl-tls " GUESTCL_VERSION;
-
-/* NOLINTNEXTLINE(readability-non-const-parameter): as argp has it */
-static error_t option_parse(int key, char *arg, struct argp_state *state)
-{
-	const char **user = state->input;
-
-	if (key != 'u')
-		return ARGP_ERR_UNKNOWN;
-	*user = arg;
-	return 0;
-}
 
 int main(int argc, char **argv)
 {
-	static const struct argp_option options[] = {
-		{"user", 'u', "NAME", 0, "Be this user, if started by root", 0},
-		{0},
-	};
-	static const struct argp parser = {
-		.options = options,
-		.parser = option_parse,
-		.doc = "Ends the TLS of guests that come from other machines. Started by guestcld, "
-		       "which is at its standard input.",
-	};
-	const char *user = "";
-
 	gcl_log_init("guestcl-tls");
-	argp_err_exit_status = EX_USAGE;
-	argp_parse(&parser, argc, argv, 0, NULL, &user);
-	signal(SIGPIPE, SIG_IGN);
-	/* Ctrl-C and the like are for guestcld, whose end is ours. */
-	signal(SIGINT, SIG_IGN);
-	gcl_tls_rights_drop(user);
+	gcl_tls_rights_drop(gcl_beside_begin(
+		argc, argv, "guestcl-tls",
+		"Ends the TLS of guests that come from other machines. Started by guestcld, which "
+		"is at its standard input."));
 	return gcl_tls_listener_run() ? EXIT_FAILURE : EXIT_SUCCESS;
 }
