@@ -48,6 +48,7 @@ int gcl_pki_crl_load(const char *folder, gnutls_x509_crl_t *crl)
 	err = gnutls_x509_crl_import(*crl, &text, GNUTLS_X509_FMT_PEM);
 	if (err < 0) {
 		gnutls_x509_crl_deinit(*crl);
+		*crl = NULL;
 		return gcl_pki_failed_tls("read the list of revoked certificates", err);
 	}
 	return 0;

@@ -177,6 +177,19 @@ class Pki(unittest.TestCase):
             self.certtool("--verify-crl", "--load-ca-certificate", ca, path=crl)
         self.assertEqual(numbers, sorted(set(numbers)))
 
+    def test_broken_list(self):
+        """It is told, and stays as it is."""
+        self.make("init")
+        self.make("client", "web1")
+        crl = self.folder / "crl.pem"
+        crl.write_text("no list")
+        done = subprocess.run([PROGRAM, "revoke", "web1", "--folder", self.folder],
+                              capture_output=True, text=True)  # fmt: skip
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("list of revoked certificates", done.stderr)
+        self.assertIn("nothing was revoked", done.stderr)
+        self.assertEqual(crl.read_text(), "no list")
+
     @unittest.skipUnless(CERTTOOL, "no certtool")
     def test_certificates(self):
         self.make("init", "ours")
