@@ -93,9 +93,14 @@ int64_t now_ms(void);
 /** eventually() - run @condition again until it is true, for a while. */
 #define eventually(condition)                                                                      \
 	do {                                                                                       \
-		for (int64_t start_ = now_ms(); !(condition) && now_ms() - start_ < PATIENCE_MS;)  \
+		const int64_t start_ = now_ms();                                                   \
+		bool met_;                                                                         \
+                                                                                                   \
+		/* Asked once more it may be false again. */                                       \
+		while (!(met_ = (condition)) && now_ms() - start_ < PATIENCE_MS)                   \
 			sleep_ms(5);                                                               \
-		assert_true(condition);                                                            \
+		if (!met_)                                                                         \
+			fail_msg("not in time: %s", #condition);                                   \
 	} while (0)
 
 #endif

@@ -83,7 +83,8 @@ static void test_serves(void **state)
 	for (int i = 0; i < 5; i++)
 		gcl_channel_close(stream_connect(socket_path));
 	eventually(daemon_log_count(daemon, ": ended after") == 5);
-	eventually(daemon_files(daemon) == files); /* when there is a spare worker again */
+	/* When there is a spare worker again. */
+	eventually(daemon_children(daemon) == 1 && daemon_files(daemon) == files);
 	daemon_expect(daemon, "VM web1, vsock, vsock_test: served by worker");
 	daemon_stop(daemon, 1000);
 	assert_int_equal(access(socket_path, F_OK), -1);
