@@ -19,7 +19,12 @@
 	NOTE(MEMORY_SHRINK, memory_shrink) /* give back what isn't used of device's */             \
 	NOTE(MEMORY_LIMIT, memory_limit)   /* value: bytes of each device; 0: no limit */          \
 	NOTE(END, end)			   /* device: enum gcl_end_reason; value: the limit */     \
-	NOTE(LEASE_END, lease_end)	   /* device isn't the session's alone any more: look */
+	NOTE(LEASE_END, lease_end)	   /* device isn't the session's alone any more: look */   \
+	NOTE(MOVE, move) /* value: id of a command queue, 0: all; to the device of a server whose  \
+			    number among its devices is device; extra: see move.h; with a          \
+			    descriptor, the stream to a new session there, unless the worker has   \
+			    a session for that place */                                            \
+	NOTE(MOVE_HOME, move_home) /* value: id of a command queue, 0: all of those away */
 
 #define GCL_NOTES_TO_BROKER(NOTE)                                                                  \
 	NOTE(MEMORY_WANT, memory_want) /* value: bytes more of device */                           \
@@ -27,7 +32,10 @@
 	NOTE(MEMORY_HELD, memory_held) /* value: bytes of device, when the first limit came */     \
 	NOTE(END_WANT, end_want)       /* as END: what the worker has found out */                 \
 	NOTE(LEASE_WANT, lease_want)   /* there is something to do for device */                   \
-	NOTE(LEASE_DONE, lease_done)   /* device is given back; value: 1: and wanted again */
+	NOTE(LEASE_DONE, lease_done)   /* device is given back; value: 1: and wanted again */      \
+	NOTE(MOVED, moved) /* the answer to MOVE and MOVE_HOME: device: enum gcl_move_result;      \
+			      value: of its text */                                                \
+	NOTE(PLACE_LEFT, place_left) /* nothing is left of the session at that place: value */
 
 enum gcl_note_type {
 	GCL_NOTE_NONE,
@@ -41,6 +49,7 @@ struct gcl_note {
 	uint32_t type;	 /* enum gcl_note_type */
 	uint32_t device; /* index in the page, where one is meant */
 	uint64_t value;
+	uint64_t extra;
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "move.h"
 #include "trace.h"
 
 /* Devices that are accounted for, in the order of the snapshot; others are served all the same. */
@@ -78,6 +79,8 @@ struct gcl_page {
 	_Atomic uint32_t thrift;
 	/* Broker's: bytes of each device that the account may have; 0: no limit. */
 	_Atomic uint64_t memory_limit;
+	/* Worker's. */
+	struct gcl_page_move move;
 	struct gcl_trace trace;
 };
 

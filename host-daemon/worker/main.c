@@ -24,6 +24,7 @@ struct options {
 	int socket, page;
 	bool resident;
 	unsigned program_sizes;
+	const char *client;
 	struct gcl_jail jail;
 };
 
@@ -40,6 +41,7 @@ static void usage(FILE *file)
 	      "                         whether the runtime is asked for them after builds "
 	      "(default:\n"
 	      "                         auto)\n"
+	      "  --client FILE          libguestcl.so, by which work can move to GPU servers\n"
 	      "  --jail auto|strict|off what to do without a stage of the jail (default: off)\n"
 	      "  --seccomp runtime|driver|off\n"
 	      "                         which system calls are left (default: runtime)\n"
@@ -103,6 +105,7 @@ static void options_parse(int argc, char **argv, struct options *options)
 		{"page-fd", required_argument, NULL, 'p'},
 		{"resident", required_argument, NULL, 'r'},
 		{"program-sizes", required_argument, NULL, 'P'},
+		{"client", required_argument, NULL, 'C'},
 		{"jail", required_argument, NULL, 'j'},
 		{"seccomp", required_argument, NULL, 'S'},
 		{"cache", required_argument, NULL, 'c'},
@@ -131,6 +134,9 @@ static void options_parse(int argc, char **argv, struct options *options)
 			break;
 		case 'P':
 			good = name_parse(gcl_program_sizes_names, optarg, &options->program_sizes);
+			break;
+		case 'C':
+			options->client = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -287,6 +293,7 @@ int main(int argc, char **argv)
 	gcl_worker_init(&worker);
 	worker.resident = options.resident;
 	worker.program_sizes = options.program_sizes;
+	worker.client = options.client;
 	worker.broker = options.socket;
 	if (options.page >= 0 && gcl_worker_page_map(&worker, options.page) < 0)
 		failure = "no memory to share with guestcld";

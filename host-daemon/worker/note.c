@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/fds.h"
 #include "worker.h"
@@ -101,15 +102,32 @@ int gcl_note_end(struct gcl_worker *worker, const struct gcl_note *note)
 	return 0;
 }
 
+/* Return: 1, 0 when there is none now, -EPIPE at the end, -errno; worker->note_fd is what came. */
+static int note_read(struct gcl_worker *worker, struct gcl_note *note)
+{
+	unsigned count;
+	ssize_t n = gcl_fds_receive(worker->broker, note, sizeof *note, MSG_DONTWAIT | MSG_TRUNC,
+				    &worker->note_fd, 1, &count);
+
+	if (n == -EAGAIN || n == -EINTR)
+		return 0;
+	if (n <= 0)
+		return n ? (int)n : -EPIPE;
+	return (size_t)n == sizeof *note ? 1 : -EPROTO;
+}
+
 int gcl_note_receive(struct gcl_worker *worker)
 {
 	struct gcl_note note;
-	int n = gcl_record_receive(worker->broker, &note, sizeof note);
+	int n = note_read(worker, &note);
+	bool taken = n > 0;
 
-	if (n <= 0)
-		return n;
-	if (note.type >= GCL_NOTE_LIMIT || !handlers[note.type])
-		return -EPROTO;
-	n = handlers[note.type](worker, &note);
-	return n < 0 ? n : 1;
+	if (n > 0 && (note.type >= GCL_NOTE_LIMIT || !handlers[note.type]))
+		n = -EPROTO;
+	if (n > 0)
+		n = handlers[note.type](worker, &note);
+	if (worker->note_fd >= 0)
+		close(worker->note_fd);
+	worker->note_fd = -1;
+	return n < 0 ? n : taken;
 }

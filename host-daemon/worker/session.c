@@ -20,6 +20,7 @@ void gcl_worker_init(struct gcl_worker *worker)
 {
 	memset(worker, 0, sizeof *worker);
 	worker->broker = -1;
+	worker->note_fd = -1;
 	worker->page = &worker->own_page;
 	gcl_quota_init(&worker->quota);
 	gcl_timing_init(&worker->timing);

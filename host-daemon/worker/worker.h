@@ -366,6 +366,9 @@ struct gcl_worker {
 	struct gcl_channel *channel;
 	struct gcl_page *page; /* shared with the broker, or @own_page */
 	int broker;	       /* the broker's socket; -1 in tests */
+	int note_fd;	       /* watch thread: came with the note that is handled; or -1. Who takes
+				  it over sets it to -1, else it is closed */
+	const char *client;    /* option: libguestcl.so, by which queues move; NULL: they can't */
 	struct gcl_table tables[GCL_KIND_COUNT];
 	struct gcl_arena arena; /* of the message being handled */
 	struct gcl_outbox outbox;
