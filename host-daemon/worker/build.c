@@ -30,16 +30,22 @@ struct build {
 	const char *options;
 	const char *link_options; /* as the guest gave them */
 	cl_uint input_count;
-	cl_program *inputs; /* headers or linked programs: references */
+	cl_program *inputs;	     /* headers or linked programs: references */
+	struct gcl_recipe **recipes; /* theirs: references */
 	const char **names;
+	struct gcl_recipe *before, *after; /* the program's: what it was, and will be */
 };
 
 static void build_free(struct build *build)
 {
 	if (!build)
 		return;
-	for (cl_uint i = 0; i < build->input_count; i++)
+	for (cl_uint i = 0; i < build->input_count; i++) {
 		clReleaseProgram(build->inputs[i]);
+		gcl_recipe_put(build->recipes[i]);
+	}
+	gcl_recipe_put(build->before);
+	gcl_recipe_put(build->after);
 	if (build->program)
 		clReleaseProgram(build->program);
 	if (build->context)
@@ -83,13 +89,51 @@ static int build_refuse(struct build *build, cl_int status)
 	return 0;
 }
 
+/* Which of the program's devices it is built for. */
+static uint64_t build_mask(const struct build *build)
+{
+	uint64_t mask = 0;
+
+	for (cl_uint i = 0; i < build->all.count; i++) {
+		bool chosen = !build->chosen.count;
+
+		for (cl_uint j = 0; j < build->chosen.count; j++)
+			chosen |= build->chosen.handles[j] == build->all.handles[i];
+		if (chosen)
+			mask |= 1ull << GCL_MIN(i, 63);
+	}
+	return mask;
+}
+
+/* Of what kernels are that are created while it is built, nobody could say. */
+static void build_recipe_begin(struct build *build)
+{
+	build->before = gcl_program_recipe(build->detail);
+	gcl_program_unbuilt(build->detail);
+}
+
+/* Before the answer. What the runtime would not begin has changed nothing. */
+static void build_recipe_end(struct build *build, cl_int status)
+{
+	struct gcl_recipe **recipe = NULL;
+
+	if (status == CL_SUCCESS)
+		recipe = &build->after;
+	else if (status == CL_INVALID_OPERATION)
+		recipe = &build->before;
+	if (recipe && *recipe)
+		gcl_program_recipe_set(build->detail, steal_pointer(recipe));
+}
+
 /* Hand over to the pool. Return: 0; what goes wrong is answered. */
 static int build_post(struct build **build)
 {
 	int err = gcl_builder_post((*build)->worker, &(*build)->job);
 
-	if (err)
+	if (err) {
+		build_recipe_end(*build, CL_INVALID_OPERATION);
 		return build_refuse(*build, CL_OUT_OF_RESOURCES);
+	}
 	*build = NULL;
 	return 0;
 }
@@ -145,7 +189,8 @@ static int build_inputs_get(struct build *build, const uint64_t *ids, size_t cou
 	if (count > GCL_OBJECTS_MAX)
 		return -EPROTO;
 	build->inputs = gcl_arena_alloc(&build->arena, count * sizeof *build->inputs);
-	if (!build->inputs)
+	build->recipes = gcl_arena_alloc(&build->arena, count * sizeof *build->recipes);
+	if (!build->inputs || !build->recipes)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		struct gcl_entry *entry = gcl_program_find(build->worker, ids[i]);
@@ -157,6 +202,7 @@ static int build_inputs_get(struct build *build, const uint64_t *ids, size_t cou
 			continue;
 		}
 		clRetainProgram(entry->handle);
+		build->recipes[build->input_count] = gcl_program_recipe(entry->detail);
 		build->inputs[build->input_count++] = entry->handle;
 	}
 	return 0;
@@ -194,6 +240,7 @@ static void build_end(struct build *build, cl_int status)
 			program = NULL;
 		}
 	}
+	build_recipe_end(build, status);
 	build_weighed(build);
 	gcl_build_answer(build->worker, &build->arena, build->request, program, &build->all, status,
 			 NULL);
@@ -234,6 +281,8 @@ int gcl_handle_program_build(struct gcl_worker *worker, const struct gcl_call *c
 		status = options_with_arg_info(build, message->options);
 	if (status != CL_SUCCESS)
 		return build_refuse(build, status);
+	build_recipe_begin(build);
+	build->after = gcl_recipe_build(build->before, build_mask(build), message->options);
 	return build_post(&build);
 }
 
@@ -292,6 +341,9 @@ int gcl_handle_program_compile(struct gcl_worker *worker, const struct gcl_call 
 		status = options_with_arg_info(build, message->options);
 	if (status != CL_SUCCESS)
 		return build_refuse(build, status);
+	build_recipe_begin(build);
+	build->after = gcl_recipe_compile(build->before, build_mask(build), message->options,
+					  build->input_count, build->recipes, build->names);
 	return build_post(&build);
 }
 
@@ -318,6 +370,7 @@ static void link_run(struct gcl_job *job)
 		if (status != CL_SUCCESS)
 			clReleaseProgram(steal_pointer(&link->handle));
 	}
+	build_recipe_end(build, status);
 	build_weighed(build);
 	link->status = status;
 	build->program = link->handle;
@@ -384,6 +437,7 @@ int gcl_handle_program_link(struct gcl_worker *worker, const struct gcl_call *ca
 		gcl_object_made(worker, entry, NULL, status);
 		return build_refuse(build, status);
 	}
+	build->after = gcl_recipe_link(message->options, build->input_count, build->recipes);
 	link = build->link;
 	link->refs++;
 	((struct gcl_program *)entry->detail)->link = link;

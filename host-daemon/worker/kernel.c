@@ -15,8 +15,10 @@ void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	(void)worker;
 	if (entry->handle)
 		clReleaseKernel(entry->handle);
-	if (kernel)
+	if (kernel) {
+		gcl_recipe_put(kernel->recipe);
 		gcl_program_put(kernel->program);
+	}
 	free(kernel);
 }
 
@@ -70,8 +72,10 @@ int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *c
 		clReleaseKernel(handle);
 		handle = NULL;
 	}
-	if (kernel)
+	if (kernel) {
 		kernel->program = gcl_program_get(program->detail);
+		kernel->recipe = gcl_program_recipe(program->detail);
+	}
 	entry->detail = kernel;
 	gcl_object_made(worker, entry, handle, status);
 	return 0;

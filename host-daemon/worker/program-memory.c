@@ -50,6 +50,7 @@ void gcl_program_put(struct gcl_program *program)
 		return;
 	for (unsigned i = 0; i < GCL_PAGE_DEVICES_MAX; i++)
 		bytes_give(program, i, program->bytes[i]);
+	gcl_recipe_put(program->recipe);
 	pthread_mutex_destroy(&program->lock);
 	free(program);
 }
@@ -173,6 +174,7 @@ static void let_go(struct gcl_program *program)
 	entry->handle = remake(old, &entry->failed);
 	clReleaseProgram(old);
 	gcl_program_charge(program, &(struct gcl_device_list){0}, NULL);
+	gcl_program_unbuilt(program);
 }
 
 void gcl_programs_refused_drop(struct gcl_worker *worker)

@@ -142,6 +142,8 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 	if (status == CL_SUCCESS)
 		handle = clCreateProgramWithSource(context->handle, 1, &source, &length, &status);
 	gcl_program_text_seen(worker, source, length);
+	if (worker->client && handle)
+		gcl_program_recipe_set(entry->detail, gcl_recipe_source(source, length));
 	gcl_object_made(worker, entry, handle, status);
 	return 0;
 }
@@ -154,6 +156,7 @@ static cl_int binary_create(const Gcl__ProgramCreateBinary *message, struct gcl_
 {
 	const unsigned char **binaries = gcl_arena_alloc(arena, devices->count * sizeof *binaries);
 	size_t *lengths = gcl_arena_alloc(arena, devices->count * sizeof *lengths);
+	struct gcl_program *program = entry->detail;
 	cl_int status;
 
 	*binary_status = gcl_arena_alloc(arena, devices->count * sizeof **binary_status);
@@ -164,11 +167,14 @@ static cl_int binary_create(const Gcl__ProgramCreateBinary *message, struct gcl_
 		lengths[i] = message->binaries[i].len;
 		(*binary_status)[i] = CL_SUCCESS;
 	}
-	status = gcl_program_charge(entry->detail, devices, lengths);
+	status = gcl_program_charge(program, devices, lengths);
 	if (status != CL_SUCCESS)
 		return status;
 	*handle = clCreateProgramWithBinary(context, devices->count, devices->handles, lengths,
 					    binaries, *binary_status, &status);
+	if (program->worker->client && *handle)
+		gcl_program_recipe_set(program,
+				       gcl_recipe_binaries(devices->count, binaries, lengths));
 	return status;
 }
 
@@ -240,6 +246,8 @@ int gcl_handle_program_create_built_in(struct gcl_worker *worker, const struct g
 	if (status == CL_SUCCESS)
 		handle = clCreateProgramWithBuiltInKernels(
 			context->handle, devices.count, devices.handles, message->names, &status);
+	if (worker->client && handle)
+		gcl_program_recipe_set(entry->detail, gcl_recipe_built_in(message->names));
 	gcl_object_made(worker, entry, handle, status);
 	gcl_build_answer(worker, &arena, call->head->sequence, entry->handle, &devices, status,
 			 NULL);

@@ -5,6 +5,7 @@
 #ifndef GCL_PROGRAM_H
 #define GCL_PROGRAM_H
 
+#include "recipe.h"
 #include "worker.h"
 
 /*
@@ -26,9 +27,10 @@ void gcl_link_put(struct gcl_link *link); /* accepts NULL */
 struct gcl_program {
 	_Atomic unsigned refs; /* the entry, its kernels, its builds, the list of refused ones */
 	struct gcl_worker *worker;
-	struct gcl_entry *entry; /* session thread: until its release */
-	struct gcl_link *link;	 /* session thread: of a linked one, until it is first used */
-	pthread_mutex_t lock;	 /* protects what follows; the quota's is taken under it */
+	struct gcl_entry *entry;   /* session thread: until its release */
+	struct gcl_link *link;	   /* session thread: of a linked one, until it is first used */
+	pthread_mutex_t lock;	   /* protects what follows; the quota's is taken under it */
+	struct gcl_recipe *recipe; /* see recipe.h; may be NULL */
 	uint64_t bytes[GCL_PAGE_DEVICES_MAX]; /* charged */
 	_Atomic bool refused;		      /* it is in worker.refused, or about to be */
 	struct gcl_program *next_refused;

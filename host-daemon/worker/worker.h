@@ -308,6 +308,7 @@ struct gcl_kernel {
 	cl_kernel handle;
 	cl_context context;
 	struct gcl_program *program; /* a reference: the runtime's program lives as long */
+	struct gcl_recipe *recipe;   /* how that was made, as it was then; may be NULL */
 	cl_uint refused;       /* arguments that are refused: no launch until they are set again */
 	cl_int refused_status; /* of the last such argument */
 	cl_uint arg_count;
