@@ -399,6 +399,20 @@ static void test_content(void **state)
 	assert_true(jain(3, 2) >= 0.98 && jain(3, 3) >= 0.98);
 }
 
+/* Short commands with gaps aren't all that one wants: it uses most of its part, and nobody has more
+ * meanwhile. */
+static void test_not_content(void **state)
+{
+	(void)state;
+	share.slots = 2;
+	actor_add(0, MS / 10, 0)->gap = MS / 5;
+	actor_add(1, 10 * MS, 0);
+	all_begin();
+	run(now + 4 * WINDOW);
+	for (int window = 1; window < 4; window++)
+		assert_true(jain(2, window) >= 0.98);
+}
+
 /* One that never gives back is passed over, and charged. */
 static void test_keeper(void **state)
 {
@@ -535,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup(test_says, setup),
 		cmocka_unit_test_setup(test_gaps, setup),
 		cmocka_unit_test_setup(test_content, setup),
+		cmocka_unit_test_setup(test_not_content, setup),
 		cmocka_unit_test_setup(test_keeper, setup),
 		cmocka_unit_test_setup(test_crashes, setup),
 		cmocka_unit_test_setup(test_only, setup),

@@ -50,9 +50,10 @@ LOOK_SECONDS = 0.5
 # What the broker may have more in the end than after the first quarter: pages that an allocator keeps.
 GROWTH = 3 << 20
 
-# Of the device time of VMs that are busy all the time, over the whole run: 0.92 to 0.98 were seen, and 0.80
-# when short kernels were taken for all that a VM wants.
-FAIR = 0.9
+# What a VM that is busy all the time has at least of what another one with the same programs has, over the
+# whole run: 0.76 to 0.99 were seen, the least at nice 10 beside four programs that took all CPUs, and 0.26
+# when one had four times the weight. Whether short kernels get what long ones do: share_test.c, in model time.
+FAIR = 0.5
 
 
 class Load:
@@ -172,9 +173,9 @@ class Machines(Fault):
 
     def check_fair(self):
         """Also over new brokers, which know what VMs had before."""
-        index = self.steady.judge(SECONDS)
+        part = self.steady.judge(SECONDS)
         self.assertEqual(self.steady.back, [])
-        self.assertGreaterEqual(index, FAIR)
+        self.assertGreaterEqual(part, FAIR)
 
     def check_left(self, count, reals):
         """Nothing of all that."""
