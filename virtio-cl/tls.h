@@ -15,7 +15,7 @@
 #define GCL_TLS_FOLDER "/etc/guestcl/tls" /* of what this machine shows; GUESTCL_TLS: another */
 
 /* Raised when module and library would not understand each other. */
-#define GCL_TLS_MODULE_VERSION 1u
+#define GCL_TLS_MODULE_VERSION 2u
 #define GCL_TLS_MODULE_SYMBOL  "gcl_tls_module"
 
 /* Room for the parts of a place. */
@@ -24,8 +24,23 @@
 
 struct gcl_tls_client;
 
+/* What this machine shows and takes, as files of a folder. */
+enum gcl_tls_place_file {
+	GCL_TLS_PLACE_PSK, /* if it is there the others aren't needed */
+	GCL_TLS_PLACE_CA,
+	GCL_TLS_PLACE_CERTIFICATE,
+	GCL_TLS_PLACE_KEY,
+	GCL_TLS_PLACE_CRL, /* may be missing */
+	GCL_TLS_PLACE_FILES
+};
+
+static const char *const gcl_tls_place_names[GCL_TLS_PLACE_FILES]
+	__attribute__((unused)) = {"psk", "ca.pem", "certificate.pem", "key.pem", "crl.pem"};
+
 struct gcl_tls_place {
-	const char *host, *port, *folder;
+	const char *host, *port;
+	const char *folder; /* where the files are */
+	const int *files; /* or these are they, lent, by their kind, -1: none; NULL: the folder's */
 	int timeout_ms;
 };
 
@@ -44,6 +59,9 @@ struct gcl_tls_module {
 	/* What carries the bytes goes on until the plain socket ends. */
 	void (*release)(struct gcl_tls_client *client);
 };
+
+/** gcl_tls_clients_wait() - of a program that has the module in itself: until no client is left. */
+void gcl_tls_clients_wait(void);
 
 /** gcl_tls_where() - take "HOST" and the like apart, as below. Return: false if it is no place. */
 bool gcl_tls_where(const char *where, char host[GCL_TLS_HOST_MAX], char port[GCL_TLS_PORT_MAX]);

@@ -57,8 +57,9 @@ ARROWS = {
     "host-daemon/tool/tests": {"host-daemon/tool", "virtio-cl", "virtio-cl/base"},
     # Certificates: a program of its own.
     "host-daemon/pki": {"virtio-cl/base"},
-    # The end of TLS: a program of its own, which knows guestcld by what they say to each other.
-    "host-daemon/tls": {"host-daemon", "host-daemon/jail", "virtio-cl/tls", "virtio-cl/base"},
+    # The end of TLS: a program of its own, which knows guestcld by what they say to each other; and one that is a
+    # guest of other servers.
+    "host-daemon/tls": {"host-daemon", "host-daemon/jail", "virtio-cl/tls", "virtio-cl", "virtio-cl/base"},
     # What talks to etcd: the same.
     "host-daemon/etcd": {"host-daemon", "host-daemon/jail", "virtio-cl/base"},
     "host-daemon/etcd/tests": {"host-daemon/etcd", "host-daemon", "virtio-cl/base"},

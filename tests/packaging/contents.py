@@ -35,6 +35,7 @@ WANTED = {
         "usr/lib/tmpfiles.d/guestcl.conf",
         "usr/libexec/guestcl/guestcl-etcd",
         "usr/libexec/guestcl/guestcl-libvirt",
+        "usr/libexec/guestcl/guestcl-link",
         "usr/libexec/guestcl/guestcl-pki",
         "usr/libexec/guestcl/guestcl-tls",
         "usr/libexec/guestcl/guestcl-web",

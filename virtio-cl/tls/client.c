@@ -165,6 +165,14 @@ __attribute__((destructor)) static void clients_stop(void)
 	pthread_mutex_unlock(&clients.lock);
 }
 
+void gcl_tls_clients_wait(void)
+{
+	pthread_mutex_lock(&clients.lock);
+	while (!gcl_list_empty(&clients.list))
+		pthread_cond_wait(&clients.gone, &clients.lock);
+	pthread_mutex_unlock(&clients.lock);
+}
+
 /* ------------------------------------------------------------ connecting */
 
 /* Return: 0, -ETIMEDOUT, -EINTR when woken, -errno. */
@@ -384,55 +392,64 @@ static void *client_run(void *data)
 
 /* ------------------------------------------------------------ the first time */
 
-static int file_load(const char *folder, const char *name, gnutls_datum_t *data)
+static int file_load(const struct gcl_tls_place *place, enum gcl_tls_place_file file,
+		     gnutls_datum_t *data)
 {
 	char path[4096];
 	_cleanup_close_ int fd = -1;
 
-	if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+	if (place->files)
+		return place->files[file] < 0 ? -ENOENT
+					      : gcl_tls_file_read(place->files[file], data);
+	if (snprintf(path, sizeof path, "%s/%s", place->folder, gcl_tls_place_names[file]) >=
+	    (int)sizeof path)
 		return -ENAMETOOLONG;
 	fd = gcl_shm_fd(open(path, O_RDONLY | O_CLOEXEC));
 	return fd < 0 ? -errno : gcl_tls_file_read(fd, data);
 }
 
 /* Return: -errno, but not -ENOENT, which would mean that there is no such server. */
-static int file_missing(const char *folder, const char *name, int err, char *reason, size_t size)
+static int file_missing(const struct gcl_tls_place *place, enum gcl_tls_place_file file, int err,
+			char *reason, size_t size)
 {
 	snprintf(reason, size,
 		 "can't read %s/%s: %s; guestcl pki client makes what belongs there, or set "
 		 "GUESTCL_TLS to another folder",
-		 folder, name, strerror(-err));
+		 place->folder, gcl_tls_place_names[file], strerror(-err));
 	return err == -ENOENT ? -EINVAL : err;
 }
 
 /* What has to be there, and what may be. */
-static int certificates_load(struct gcl_tls_files *files, const char *folder, char *reason,
-			     size_t size)
+static int certificates_load(struct gcl_tls_files *files, const struct gcl_tls_place *place,
+			     char *reason, size_t size)
 {
-	static const char *const names[] = {"ca.pem", "certificate.pem", "key.pem", "crl.pem"};
-	gnutls_datum_t *const data[] = {&files->ca, &files->certificate, &files->private_key,
-					&files->crl};
+	gnutls_datum_t *const data[] = {
+		[GCL_TLS_PLACE_CA] = &files->ca,
+		[GCL_TLS_PLACE_CERTIFICATE] = &files->certificate,
+		[GCL_TLS_PLACE_KEY] = &files->private_key,
+		[GCL_TLS_PLACE_CRL] = &files->crl,
+	};
 
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(names); i++) {
-		int err = file_load(folder, names[i], data[i]);
+	for (unsigned i = GCL_TLS_PLACE_CA; i < GCL_TLS_PLACE_FILES; i++) {
+		int err = file_load(place, i, data[i]);
 
-		if (err && (err != -ENOENT || data[i] != &files->crl))
-			return file_missing(folder, names[i], err, reason, size);
+		if (err && (err != -ENOENT || i != GCL_TLS_PLACE_CRL))
+			return file_missing(place, i, err, reason, size);
 	}
 	return 0;
 }
 
 /* A pre-shared key if there is one, else certificates. */
-static int credentials_load(struct gcl_tls_client *client, const char *folder, char *reason,
-			    size_t size)
+static int credentials_load(struct gcl_tls_client *client, const struct gcl_tls_place *place,
+			    char *reason, size_t size)
 {
 	_cleanup_(gcl_tls_files_fini) struct gcl_tls_files files = {0};
-	int err = file_load(folder, "psk", &files.psk);
+	int err = file_load(place, GCL_TLS_PLACE_PSK, &files.psk);
 
 	if (err && err != -ENOENT)
-		return file_missing(folder, "psk", err, reason, size);
+		return file_missing(place, GCL_TLS_PLACE_PSK, err, reason, size);
 	if (err)
-		err = certificates_load(&files, folder, reason, size);
+		err = certificates_load(&files, place, reason, size);
 	if (err)
 		return err;
 	return gcl_tls_credentials_init(&client->credentials, false, &files, reason, size);
@@ -473,9 +490,9 @@ static void reason_connect(const struct gcl_tls_client *client, const struct gcl
 			 client->relay.reason);
 	else if (err == -ECONNREFUSED)
 		snprintf(reason, size,
-			 "nobody listens at %s port %s: start guestcld there with listen-tls, or "
-			 "set GUESTCL_CHANNEL to another server",
-			 place->host, place->port);
+			 "nobody listens at %s port %s: start guestcld there with listen-tls%s",
+			 place->host, place->port,
+			 place->files ? "" : ", or set GUESTCL_CHANNEL to another server");
 	else
 		snprintf(reason, size, "can't connect to %s port %s: %s", place->host, place->port,
 			 strerror(-err));
@@ -485,7 +502,7 @@ static int client_open(struct gcl_tls_client *client, const struct gcl_tls_place
 		       char *reason, size_t size)
 {
 	int64_t deadline = gcl_relay_now() + place->timeout_ms;
-	int err = credentials_load(client, place->folder, reason, size);
+	int err = credentials_load(client, place, reason, size);
 
 	if (err == 0)
 		err = addresses_find(client, place->port, reason, size);
