@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define URLS_MAX 8u
 
@@ -66,6 +67,22 @@ bool gcl_server_address_parse(const char *text, char host[GCL_SERVER_HOST_MAX], 
 bool gcl_server_address_valid(const char *text)
 {
 	return gcl_server_address_parse(text, NULL, NULL);
+}
+
+const char *gcl_server_path(const char *text)
+{
+	static const char scheme[] = "unix:";
+
+	return strncmp(text, scheme, sizeof scheme - 1) == 0 ? text + sizeof scheme - 1 : NULL;
+}
+
+bool gcl_server_place_valid(const char *text)
+{
+	const char *path = gcl_server_path(text);
+
+	if (!path)
+		return gcl_server_address_valid(text);
+	return path[0] == '/' && strlen(path) < sizeof((struct sockaddr_un *)0)->sun_path;
 }
 
 static bool url_is(const char *text, size_t length)

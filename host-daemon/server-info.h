@@ -52,6 +52,12 @@ bool gcl_server_address_parse(const char *text, char host[GCL_SERVER_HOST_MAX], 
 /** gcl_server_address_valid() - the same, for a setting. */
 bool gcl_server_address_valid(const char *text);
 
+/** gcl_server_place_valid() - the same, or "unix:/PATH", which no other machine may say. */
+bool gcl_server_place_valid(const char *text);
+
+/** gcl_server_path() - the path of "unix:/PATH", lent; NULL: it is another kind of address. */
+const char *gcl_server_path(const char *text);
+
 /** gcl_server_urls_valid() - "http://HOST:PORT" or "https://HOST:PORT", several of them separated
  * by
  * ','. */

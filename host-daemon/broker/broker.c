@@ -201,6 +201,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_front_init(&broker.front, &broker);
 	gcl_servers_init(&broker.servers);
 	gcl_etcd_init(&broker.etcd, &broker);
+	gcl_moves_init(&broker.moves, &broker);
 	gcl_watchdog_init(&broker);
 	gcl_broker_files_raise(&broker);
 	watchers_init(&broker);
@@ -232,6 +233,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_cache_guard_fini(&broker.cache_guard);
 	gcl_cgroup_close(&broker.cgroup);
 	gcl_workers_fini(&broker.workers);
+	gcl_moves_fini(&broker.moves);
 	ev_loop_destroy(broker.loop);
 	gcl_log_info(broker, "stopped");
 	return 0;

@@ -30,6 +30,7 @@
 #include "end.h"
 #include "helper.h"
 #include "local.h"
+#include "moves.h"
 #include "note.h"
 #include "options.h"
 #include "override.h"
@@ -344,6 +345,7 @@ struct gcl_worker_process {
 	bool paused;	      /* by the operator, this session alone */
 	ev_tstamp since;      /* of its state */
 	ev_tstamp serving_since;
+	struct gcl_worker_moves moves;
 	char report[1 + GCL_REASON_MAX];
 	size_t report_size;
 	struct ev_io readable;
@@ -634,6 +636,7 @@ struct gcl_broker {
 	struct gcl_front front;
 	struct gcl_servers servers;
 	struct gcl_etcd etcd;
+	struct gcl_moves moves;
 	struct ev_signal signals[4];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

@@ -71,7 +71,8 @@ struct gcl_config {
 	unsigned control_socket_mode;
 	char control_socket_group[64];
 	char worker[PATH_MAX];
-	char icd_vendors[PATH_MAX]; /* empty: OCL_ICD_VENDORS as the daemon has it */
+	char client_library[PATH_MAX]; /* that workers move by; empty: none */
+	char icd_vendors[PATH_MAX];    /* empty: OCL_ICD_VENDORS as the daemon has it */
 	char cache_dir[PATH_MAX];
 	uint64_t cache_limit;	   /* bytes for one owner; 0: no limit */
 	unsigned resident_buffers; /* index into the setting's choices */
@@ -132,6 +133,8 @@ struct gcl_config {
 	char etcd_program[PATH_MAX];	       /* that talks to it */
 	char announce[GCL_SERVER_ADDRESS_MAX]; /* where this host is reached; empty: it isn't */
 	char announce_name[GCL_SERVER_NAME_MAX + 1]; /* empty: as the host is called */
+	char servers_tls[PATH_MAX];		     /* folder of what this host shows to servers */
+	char link_program[PATH_MAX];		     /* that connects to them */
 	int lines[GCL_LINES]; /* of the file, by enum gcl_config_line; 0: it is not from there */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];
 	size_t vm_count;
@@ -227,7 +230,10 @@ void gcl_setting_describe(const struct gcl_setting *setting, char *text, size_t 
 /** gcl_setting_initial() - the built-in value of a setting, for the user that we run as. */
 const char *gcl_setting_initial(const char *name);
 
-/** gcl_resident_name() - the chosen value of resident-buffers, as a worker takes it. */
+/** gcl_config_moves() - whether there can be servers that sessions move to. */
+bool gcl_config_moves(const struct gcl_config *config);
+
+/** gcl_resident_name() - what resident-buffers comes to, as a worker takes it. */
 const char *gcl_resident_name(const struct gcl_config *config);
 
 /** gcl_program_sizes_name() - the same of program-sizes. */

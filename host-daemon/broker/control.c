@@ -28,9 +28,11 @@ static const struct {
 	const char *name;
 	gcl_control_handler *handler;
 } requests[] = {
-	{"status", gcl_control_status}, {"set", gcl_control_set}, {"pause", gcl_control_pause},
-	{"resume", gcl_control_resume}, {"end", gcl_control_end}, {"restart", gcl_control_restart},
-	{"trace", gcl_control_trace},
+	{"status", gcl_control_status}, {"set", gcl_control_set},
+	{"pause", gcl_control_pause},	{"resume", gcl_control_resume},
+	{"end", gcl_control_end},	{"restart", gcl_control_restart},
+	{"trace", gcl_control_trace},	{"move", gcl_control_move},
+	{"drain", gcl_control_drain},	{"move-state", gcl_control_move_state},
 };
 
 struct client {
@@ -297,6 +299,7 @@ static void on_connect(struct ev_loop *loop, struct ev_io *io, int events)
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
 	    peer.pid == control->broker->etcd.helper.pid ||
+	    gcl_links_own(&control->broker->moves, peer.pid) ||
 	    gcl_workers_owns(&control->broker->workers, peer.pid)) {
 		gcl_log_peer(broker, "a worker (%d) tried to use the control socket",
 			     (int)peer.pid);

@@ -66,6 +66,9 @@ gcl_control_handler gcl_control_resume;
 gcl_control_handler gcl_control_end;
 gcl_control_handler gcl_control_restart;
 gcl_control_handler gcl_control_trace; /* trace-read.c */
+gcl_control_handler gcl_control_move;  /* move-control.c, and what follows */
+gcl_control_handler gcl_control_move_state;
+gcl_control_handler gcl_control_drain;
 
 /** gcl_trace_more() - what has passed since: one more line, the caller's; NULL: nothing. At the
  * session's end it says so, and the tracing is over. */

@@ -14,7 +14,9 @@
 #include "local.h"
 #include "share.h"
 
-static const char *const resident_choices[] = {"auto", "never", NULL};
+enum { RESIDENT_AUTO, RESIDENT_NEVER };
+static const char *const resident_choices[] = {
+	[RESIDENT_AUTO] = "auto", [RESIDENT_NEVER] = "never", [RESIDENT_NEVER + 1] = NULL};
 static const char *const program_sizes_choices[] = {"auto", "always", "never", NULL};
 static const char *const switch_choices[] = {"off", "on", NULL};
 static const char *const compression_choices[] = {"off", "zstd", NULL};
@@ -97,6 +99,8 @@ const struct gcl_setting gcl_settings[] = {
 	     "group of the control socket; empty: the daemon's own"),
 	TEXT("worker", worker, 1, GUESTCL_LIBEXECDIR "/guestcl-worker", NULL,
 	     "program that serves one guest; GUESTCL_WORKER in the environment is stronger"),
+	TEXT("client-library", client_library, 0, GUESTCL_LIBDIR "/libguestcl.so", NULL,
+	     "guestcl's own library, by which workers use GPU servers; empty: sessions stay here"),
 	TEXT("icd-vendors", icd_vendors, 0, "", NULL,
 	     "OCL_ICD_VENDORS for workers: which OpenCL runtimes they load; empty: as the daemon "
 	     "was given it"),
@@ -107,7 +111,7 @@ const struct gcl_setting gcl_settings[] = {
 	       "removed; 0: no limit"),
 	CHOICE("resident-buffers", resident_buffers, resident_choices, "auto",
 	       "whether buffers may live in memory that guest and worker share, where the device "
-	       "uses the host's memory"),
+	       "uses the host's memory; auto: if there can be no server to move to"),
 	CHOICE("program-sizes", program_sizes, program_sizes_choices, "auto",
 	       "whether the runtime is asked after each build how much memory the program takes, "
 	       "for "
@@ -249,6 +253,10 @@ const struct gcl_setting gcl_settings[] = {
 	       "not announced"),
 	FORMED("announce-name", announce_name, "", gcl_server_name_valid, "a name like a VM's",
 	       "as what it is announced; empty: as the host is called"),
+	TEXT("servers-tls", servers_tls, 1, "/etc/guestcl/tls", NULL,
+	     "folder of what this host shows to GPU servers (guestcl pki client)"),
+	TEXT("link-program", link_program, 1, GUESTCL_LIBEXECDIR "/guestcl-link", NULL,
+	     "program that connects to GPU servers"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 
@@ -313,16 +321,24 @@ const struct gcl_setting gcl_server_settings[] = {
 	 .offset = offsetof(struct gcl_server_config, address),
 	 .min = 1,
 	 .max = sizeof((struct gcl_server_config *)0)->address,
-	 .valid = gcl_server_address_valid,
-	 .form = "HOST or HOST:PORT",
+	 .valid = gcl_server_place_valid,
+	 .form = "HOST, HOST:PORT or unix:/PATH",
 	 .initial = "",
-	 .help = "where its listen-tls is reached; the port is initially " GCL_SERVER_PORT},
+	 .help = "where its listen-tls is reached; the port is initially " GCL_SERVER_PORT
+		 "; or the socket of a guestcld of this host"},
 };
 const size_t gcl_server_setting_count = GCL_ARRAY_SIZE(gcl_server_settings);
 
+bool gcl_config_moves(const struct gcl_config *config)
+{
+	return *config->client_library && (config->server_count || *config->etcd);
+}
+
+/* Buffers that are the program's own memory can't be elsewhere. */
 const char *gcl_resident_name(const struct gcl_config *config)
 {
-	return resident_choices[config->resident_buffers];
+	return resident_choices[gcl_config_moves(config) ? RESIDENT_NEVER
+							 : config->resident_buffers];
 }
 
 const char *gcl_program_sizes_name(const struct gcl_config *config)

@@ -44,8 +44,10 @@ struct plan {
 	struct gcl_jail_user user;
 	char *variables[OWN_COUNT]; /* NAME=VALUE, or NULL */
 	const char **environment;   /* borrows its strings */
-	const char *arguments[22];
+	const char *arguments[24];
 	char program[PATH_MAX];
+	char client[PATH_MAX];	 /* empty: its session stays here */
+	char read[2 * PATH_MAX]; /* folders, for the jail */
 	struct rlimit files;
 	int sockets[2]; /* the broker's, the worker's */
 	int page;
@@ -121,7 +123,7 @@ static void jail_prepare(struct plan *plan, const struct gcl_config *config)
 		.mode = config->jail,
 		.calls = config->seccomp,
 		.cache = strchr(plan->variables[OWN_CACHE], '=') + 1,
-		.read = config->jail_read,
+		.read = plan->read,
 		.program = plan->program,
 		.processes = config->worker_processes,
 		.memory = config->worker_memory,
@@ -130,6 +132,19 @@ static void jail_prepare(struct plan *plan, const struct gcl_config *config)
 	if (config->jail != GCL_JAIL_OFF)
 		gcl_jail_lack(&plan->jail, "the user of worker-user",
 			      gcl_jail_user_find(config->worker_user, &plan->user));
+}
+
+/* The library that it moves by, with its folder. That it is missing is told to who moves one. */
+static void client_prepare(struct plan *plan, const struct gcl_config *config)
+{
+	snprintf(plan->read, sizeof plan->read, "%s", config->jail_read);
+	if (!gcl_config_moves(config) || !realpath(config->client_library, plan->client)) {
+		plan->client[0] = '\0';
+		return;
+	}
+	snprintf(plan->read, sizeof plan->read, "%s%s%.*s", config->jail_read,
+		 *config->jail_read ? ":" : "", (int)(strrchr(plan->client, '/') - plan->client),
+		 plan->client);
 }
 
 /* When it is known what the jail is like. */
@@ -156,11 +171,18 @@ static void arguments_prepare(struct plan *plan, const struct gcl_config *config
 		jail->read,
 		"--lacks",
 		jail->lacks,
-		jail->apart ? "--apart" : NULL,
 	};
+	const char **more = plan->arguments + GCL_ARRAY_SIZE(arguments);
 
-	static_assert(sizeof arguments < sizeof plan->arguments, "and the end");
+	static_assert(sizeof arguments + 4 * sizeof *arguments <= sizeof plan->arguments,
+		      "with those that may follow, and the end");
 	memcpy(plan->arguments, arguments, sizeof arguments);
+	if (jail->apart)
+		*more++ = "--apart";
+	if (*plan->client) {
+		*more++ = "--client";
+		*more++ = plan->client;
+	}
 }
 
 static int plan_init(struct plan *plan, const struct gcl_config *config,
@@ -182,8 +204,10 @@ static int plan_init(struct plan *plan, const struct gcl_config *config,
 	err = variables_prepare(plan, config, cache);
 	if (err == 0)
 		err = environment_prepare(plan);
-	if (err == 0)
+	if (err == 0) {
+		client_prepare(plan, config);
 		jail_prepare(plan, config);
+	}
 	return err;
 }
 

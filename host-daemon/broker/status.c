@@ -262,6 +262,7 @@ static struct json_object *session_status(const struct gcl_worker_process *worke
 	add_text(object, "state", session_state(worker));
 	add_seconds(object, "age_s", gcl_clock() - worker->serving_since);
 	counts_add(object, &counts);
+	gcl_moves_session_status(object, worker);
 	return object;
 }
 
@@ -331,6 +332,9 @@ static struct json_object *server_status(const struct gcl_broker *broker,
 		 : *server->configured ? "static+etcd"
 				       : "etcd");
 	add_text(object, "state", server_state(broker, server));
+	json_object_object_add(
+		object, "drained",
+		json_object_new_boolean(gcl_server_drained(&broker->moves, server->name)));
 	if (!server->announced)
 		return object;
 	json_object_object_add(
@@ -421,5 +425,6 @@ int gcl_control_status(struct gcl_control_request *request)
 	json_object_object_add(answer, "sessions", sessions_status(broker));
 	json_object_object_add(answer, "etcd", etcd_status(broker));
 	json_object_object_add(answer, "servers", servers_status(broker));
+	json_object_object_add(answer, "moves", gcl_moves_status(&broker->moves));
 	return 0;
 }

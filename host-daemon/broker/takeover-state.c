@@ -7,10 +7,11 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "takeover.h"
+#include "tls-link.h"
 #include "vm.h"
 
 /* Raised when what is saved means something else though its sizes are the same. */
-#define MEANING 5u
+#define MEANING 6u
 
 /* Sizes tell most changes: of what is saved here, and of what processes of another build share with
  * us. FNV-1a. */
@@ -38,6 +39,10 @@ unsigned gcl_takeover_layout(void)
 		sizeof(struct gcl_front_setup),
 		sizeof(struct gcl_front_guest),
 		sizeof(struct gcl_server_info),
+		sizeof(struct gcl_move),
+		GCL_MOVE_RESULT_LIMIT,
+		/* guestcl-link as well. */
+		sizeof(struct gcl_link_said),
 	};
 	uint32_t hash = 2166136261u;
 
@@ -209,6 +214,7 @@ void gcl_takeover_save(struct gcl_broker *broker, struct gcl_state *state)
 	gcl_servers_save(&broker->servers, state);
 	GCL_STATE_PUT(state, broker->etcd.state);
 	GCL_STATE_PUT(state, broker->etcd.since);
+	gcl_moves_save(&broker->moves, state);
 }
 
 int gcl_takeover_load(struct gcl_broker *broker, struct gcl_state *state)
@@ -228,5 +234,6 @@ int gcl_takeover_load(struct gcl_broker *broker, struct gcl_state *state)
 	gcl_servers_restore(&broker->servers, state);
 	GCL_STATE_GET(state, broker->etcd.state);
 	GCL_STATE_GET(state, broker->etcd.since);
+	gcl_moves_restore(&broker->moves, state);
 	return state->bad ? -EINVAL : 0;
 }

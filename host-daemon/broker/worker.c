@@ -79,6 +79,7 @@ static void worker_destroy(struct gcl_worker_process *worker)
 	ev_io_stop(loop, &worker->readable);
 	ev_child_stop(loop, &worker->child);
 	ev_timer_stop(loop, &worker->watchdog);
+	gcl_moves_forget(worker);
 	gcl_ledger_close(worker);
 	gcl_lease_close(worker);
 	gcl_list_remove(&worker->link);

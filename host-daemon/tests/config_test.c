@@ -63,6 +63,12 @@ static void test_initial(void **state)
 	assert_int_equal(config.socket_mode, 0660);
 	assert_int_equal(config.start_timeout, 8000);
 	assert_string_equal(gcl_resident_name(&config), "auto");
+	/* With a server there is something to move to. */
+	config.server_count = 1;
+	assert_true(gcl_config_moves(&config));
+	assert_string_equal(gcl_resident_name(&config), "never");
+	config.client_library[0] = '\0';
+	assert_string_equal(gcl_resident_name(&config), "auto");
 }
 
 static void test_values(void **state)
@@ -264,8 +270,10 @@ static void test_file_errors(void **state)
 		{"vm \"a\" {\n local-socket = /s\n}\nvm \"b\" {\n\n socket = /s\n}\n",
 		 ":6: ", "the same socket"},
 		{"vm \"a\" {\n socket = /s\n local-socket = /s\n}\n", ":3: ", "the same socket"},
-		{"server \"a\" {\n address = \"a b\"\n}\n", ":2: ", "HOST or HOST:PORT"},
-		{"server \"a\" {\n address = \"\"\n}\n", ":2: ", "HOST or HOST:PORT"},
+		{"server \"a\" {\n address = \"a b\"\n}\n",
+		 ":2: ", "HOST, HOST:PORT or unix:/PATH"},
+		{"server \"a\" {\n address = \"\"\n}\n", ":2: ", "HOST, HOST:PORT or unix:/PATH"},
+		{"server \"a\" {\n address = \"unix:a\"\n}\n", ":2: ", "unix:/PATH"},
 		{"server \"a\" {\n\n}\n", ":3: ", "has no address"},
 		{"server \"a/b\" {\n address = a\n}\n", ":3: ", "can't be called \"a/b\""},
 		{"server \"a\" {\n weight = 1\n}\n", ":2: ", "no such option"},

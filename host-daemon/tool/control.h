@@ -87,5 +87,7 @@ int gcl_resume_run(int argc, char **argv);
 int gcl_end_run(int argc, char **argv);
 int gcl_restart_run(int argc, char **argv);
 int gcl_trace_run(int argc, char **argv);
+int gcl_move_run(int argc, char **argv);
+int gcl_drain_run(int argc, char **argv);
 
 #endif

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Numbers of places, which of them sessions have sessions at, and servers that are drained.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "broker.h"
+
+/* ------------------------------------------------------------ numbers */
+
+static struct gcl_place *place_of(struct gcl_list *link)
+{
+	return gcl_container_of(link, struct gcl_place, link);
+}
+
+static uint32_t place_create(struct gcl_moves *moves, const char *server, uint32_t device)
+{
+	struct gcl_place *place;
+
+	if (moves->place_count == GCL_PLACES_MAX)
+		return 0;
+	place = calloc(1, sizeof *place);
+	if (!place)
+		return 0;
+	/* None is ever forgotten: they are numbers in a row. */
+	place->number = (uint32_t)++moves->place_count;
+	place->device = device;
+	snprintf(place->server, sizeof place->server, "%s", server);
+	gcl_list_append(&moves->places, &place->link);
+	return place->number;
+}
+
+uint32_t gcl_place_get(struct gcl_moves *moves, const char *server, uint32_t device)
+{
+	gcl_list_for_each (it, &moves->places) {
+		const struct gcl_place *place = place_of(it);
+
+		if (place->device == device && strcmp(place->server, server) == 0)
+			return place->number;
+	}
+	return place_create(moves, server, device);
+}
+
+const struct gcl_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number)
+{
+	gcl_list_for_each (it, &moves->places) {
+		if (place_of(it)->number == number)
+			return place_of(it);
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------ of one session */
+
+bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number)
+{
+	for (unsigned i = 0; i < moves->place_count; i++) {
+		if (moves->places[i] == number)
+			return true;
+	}
+	return false;
+}
+
+bool gcl_worker_place_add(struct gcl_worker_moves *moves, uint32_t number)
+{
+	if (gcl_worker_place_has(moves, number))
+		return true;
+	if (moves->place_count == GCL_MOVE_PLACES_MAX)
+		return false;
+	moves->places[moves->place_count++] = number;
+	return true;
+}
+
+void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number)
+{
+	for (unsigned i = 0; i < moves->place_count; i++) {
+		if (moves->places[i] != number)
+			continue;
+		moves->places[i] = moves->places[--moves->place_count];
+		return;
+	}
+}
+
+/* ------------------------------------------------------------ drained servers */
+
+/* By name: one that is restarted meanwhile, and so leaves etcd, stays drained. */
+static struct gcl_place *drained_find(const struct gcl_moves *moves, const char *server)
+{
+	gcl_list_for_each (it, &moves->drained) {
+		if (strcmp(place_of(it)->server, server) == 0)
+			return place_of(it);
+	}
+	return NULL;
+}
+
+bool gcl_server_drained(const struct gcl_moves *moves, const char *server)
+{
+	return drained_find(moves, server) != NULL;
+}
+
+int gcl_server_drain(struct gcl_moves *moves, const char *server, bool drained)
+{
+	struct gcl_place *place = drained_find(moves, server);
+
+	if (drained == (place != NULL))
+		return 0;
+	if (!drained) {
+		gcl_list_remove(&place->link);
+		moves->drained_count--;
+		free(place);
+		return 0;
+	}
+	if (moves->drained_count == GCL_DRAINED_MAX)
+		return -ENOSPC;
+	place = calloc(1, sizeof *place);
+	if (!place)
+		return -ENOMEM;
+	snprintf(place->server, sizeof place->server, "%s", server);
+	gcl_list_append(&moves->drained, &place->link);
+	moves->drained_count++;
+	return 0;
+}
