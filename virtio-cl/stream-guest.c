@@ -15,14 +15,18 @@
 
 #define HEAP_MIN (64ull << 20)
 
-/* The largest heap to try: where the program lives under a limit, it needs its share of it. */
+/* The largest heap to try: where the program lives under a limit, it needs its share of it. The
+ * heap is private memory, so that all of it counts as the program's data, used or not. */
 static uint64_t heap_size_wanted(void)
 {
+	static const int limits[] = {RLIMIT_AS, RLIMIT_DATA};
 	uint64_t size = GCL_HEAP_MAX;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-		size = GCL_MIN(size, limit.rlim_cur / 4);
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(limits); i++)
+		if (getrlimit(limits[i], &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+			size = GCL_MIN(size, limit.rlim_cur / 4);
+	size = GCL_MAX(size, HEAP_MIN);
 	return size / GCL_HEAP_CHUNK * GCL_HEAP_CHUNK;
 }
 
@@ -81,4 +85,11 @@ int gcl_stream_connect_within(const char *path, int timeout_ms, struct gcl_chann
 int gcl_stream_connect(const char *path, struct gcl_channel **out, char *reason, size_t reason_size)
 {
 	return gcl_stream_connect_within(path, GCL_HELLO_TIMEOUT_MS, out, reason, reason_size);
+}
+
+int gcl_stream_adopt(int conn, int timeout_ms, struct gcl_channel **out, char *reason,
+		     size_t reason_size)
+{
+	return gcl_stream_greet(conn, "the other end of the socket", timeout_ms, out, reason,
+				reason_size);
 }

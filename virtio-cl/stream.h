@@ -28,6 +28,13 @@
 int gcl_stream_connect(const char *path, struct gcl_channel **out, char *reason,
 		       size_t reason_size);
 
+/**
+ * gcl_stream_adopt() - guest side: the same over a socket that someone else has connected.
+ * @conn: taken over in any case
+ */
+int gcl_stream_adopt(int conn, int timeout_ms, struct gcl_channel **out, char *reason,
+		     size_t reason_size);
+
 /** gcl_vsock_connect() - the same over AF_VSOCK. -ENOENT when there is no vsock, or nobody listens.
  */
 int gcl_vsock_connect(unsigned cid, unsigned port, struct gcl_channel **out, char *reason,
