@@ -28,7 +28,6 @@ struct expected {
 static struct {
 	pthread_mutex_t lock;
 	struct expected *buckets[BUCKETS];
-	size_t count;
 } table = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -38,7 +37,6 @@ static void forked(void)
 {
 	pthread_mutex_init(&table.lock, NULL);
 	memset(table.buckets, 0, sizeof table.buckets);
-	table.count = 0;
 }
 
 static void prepare(void)
@@ -51,16 +49,6 @@ static struct expected **bucket_of(uint64_t id)
 	return &table.buckets[(gcl_id_index(id) ^ gcl_id_generation(id) * 31u) % BUCKETS];
 }
 
-static bool some_expected(void)
-{
-	bool some;
-
-	pthread_mutex_lock(&table.lock);
-	some = table.count != 0;
-	pthread_mutex_unlock(&table.lock);
-	return some;
-}
-
 static uint64_t alloc_when_freed(struct gcl_session *session, size_t size)
 {
 	const struct timespec pause = {.tv_nsec = FULL_SLEEP_NS};
@@ -68,7 +56,7 @@ static uint64_t alloc_when_freed(struct gcl_session *session, size_t size)
 
 	gcl_session_drain(session);
 	offset = gcl_heap_alloc(session->heap, size);
-	for (int i = 0; i < FULL_RETRIES && offset == GCL_HEAP_NONE && some_expected(); i++) {
+	for (int i = 0; i < FULL_RETRIES && offset == GCL_HEAP_NONE && session->expected; i++) {
 		nanosleep(&pause, NULL);
 		gcl_session_drain(session);
 		offset = gcl_heap_alloc(session->heap, size);
@@ -135,7 +123,7 @@ static void table_add(struct expected *expected)
 	pthread_mutex_lock(&table.lock);
 	expected->next = *bucket;
 	*bucket = expected;
-	table.count++;
+	expected->session->expected++;
 	pthread_mutex_unlock(&table.lock);
 }
 
@@ -149,7 +137,7 @@ static struct expected *table_take(const struct gcl_session *session, uint64_t i
 			continue;
 		found = *at;
 		*at = found->next;
-		table.count--;
+		found->session->expected--;
 		break;
 	}
 	pthread_mutex_unlock(&table.lock);
@@ -217,7 +205,7 @@ void gcl_blocks_lose(struct gcl_session *session)
 			*at = expected->next;
 			expected->next = lost;
 			lost = expected;
-			table.count--;
+			session->expected--;
 		}
 	}
 	pthread_mutex_unlock(&table.lock);

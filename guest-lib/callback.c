@@ -2,9 +2,10 @@
  * The notifier: one thread for each session, started when first needed, that runs the program's
  * callbacks, and receives while callbacks are awaited and no thread of the program does.
  *
- * Jobs run in the order in which they came, with no lock held. The thread is detached: it sleeps,
- * or runs the program's code, when the process exits. A fork's child has no such thread and needs
- * none, since its session is lost.
+ * Jobs run in the order in which they came, with no lock held. The thread is not waited for when
+ * the process exits: it sleeps, or runs the program's code; only the end of an opened platform's
+ * session waits for it. A fork's child has no such thread and needs none, since its session is
+ * lost.
  */
 #include <errno.h>
 #include <signal.h>
@@ -27,6 +28,8 @@ struct gcl_notifier {
 	struct gcl_list jobs;
 	pthread_t thread;
 	bool started;
+	bool ending; /* the thread runs the jobs that there are, then ends */
+	bool ended;
 	bool poked;   /* something changed since the thread last looked */
 	bool leading; /* the thread may sleep in gcl_session_lead() */
 };
@@ -42,6 +45,15 @@ struct gcl_notifier *gcl_notifier_create(struct gcl_session *session)
 	pthread_cond_init(&notifier->wake, NULL);
 	gcl_list_init(&notifier->jobs);
 	return notifier;
+}
+
+void gcl_notifier_destroy(struct gcl_notifier *notifier)
+{
+	if (!notifier)
+		return;
+	pthread_mutex_destroy(&notifier->lock);
+	pthread_cond_destroy(&notifier->wake);
+	free(notifier);
 }
 
 static void job_run_locked(struct gcl_notifier *notifier)
@@ -61,7 +73,7 @@ static bool lead_locked(struct gcl_notifier *notifier)
 {
 	bool led;
 
-	if (!notifier->armed)
+	if (!notifier->armed || notifier->ending)
 		return false;
 	notifier->leading = true;
 	pthread_mutex_unlock(&notifier->lock);
@@ -82,9 +94,13 @@ static void *notifier_run(void *arg)
 		notifier->poked = false;
 		if (lead_locked(notifier))
 			continue;
+		if (notifier->ending && gcl_list_empty(&notifier->jobs))
+			break;
 		while (!notifier->poked && gcl_list_empty(&notifier->jobs))
 			pthread_cond_wait(&notifier->wake, &notifier->lock);
 	}
+	notifier->ended = true;
+	pthread_mutex_unlock(&notifier->lock);
 	return NULL;
 }
 
@@ -95,6 +111,9 @@ static int start_locked(struct gcl_notifier *notifier)
 	sigset_t before;
 	int err;
 
+	/* The last jobs may bring others, which are run as well. */
+	if (notifier->ended || (notifier->ending && !notifier->started))
+		return -EPIPE;
 	if (notifier->started)
 		return 0;
 	sigfillset(&all);
@@ -103,7 +122,6 @@ static int start_locked(struct gcl_notifier *notifier)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err)
 		return -err;
-	pthread_detach(notifier->thread);
 	notifier->started = true;
 	return 0;
 }
@@ -142,16 +160,19 @@ int gcl_notify(struct gcl_session *session, void (*fn)(void *arg), void *arg)
 }
 
 /* Without memory for the thread callbacks come when the program next waits. */
-void gcl_notifier_arm(struct gcl_session *session)
+int gcl_notifier_arm(struct gcl_session *session)
 {
 	struct gcl_notifier *notifier = session->notifier;
+	int err;
 
 	pthread_mutex_lock(&notifier->lock);
 	notifier->armed++;
-	if (start_locked(notifier))
+	err = start_locked(notifier);
+	if (err && err != -EPIPE)
 		gcl_log_warn(event, "no thread for callbacks: they may come late");
 	poke_locked(notifier);
 	pthread_mutex_unlock(&notifier->lock);
+	return err;
 }
 
 void gcl_notifier_disarm(struct gcl_session *session)
@@ -171,6 +192,23 @@ void gcl_notifier_poke(struct gcl_session *session)
 	pthread_mutex_lock(&notifier->lock);
 	poke_locked(notifier);
 	pthread_mutex_unlock(&notifier->lock);
+}
+
+int gcl_notifier_end(struct gcl_session *session)
+{
+	struct gcl_notifier *notifier = session->notifier;
+	bool join;
+
+	if (gcl_notifier_self(session))
+		return -EDEADLK;
+	pthread_mutex_lock(&notifier->lock);
+	join = notifier->started && !notifier->ending;
+	notifier->ending = true;
+	poke_locked(notifier);
+	pthread_mutex_unlock(&notifier->lock);
+	if (join)
+		pthread_join(notifier->thread, NULL);
+	return 0;
 }
 
 bool gcl_notifier_due(const struct gcl_session *session)

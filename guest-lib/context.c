@@ -54,9 +54,8 @@ void gcl_context_notify(cl_context context, const char *text)
 void gcl_on_context_notice(struct gcl_session *session, const struct gcl_frame *head,
 			   const Gcl__ContextNotice *message)
 {
-	cl_context context = gcl_object_lookup(message->context, GCL_KIND_CONTEXT);
+	cl_context context = gcl_object_lookup(session, message->context, GCL_KIND_CONTEXT);
 
-	(void)session;
 	(void)head;
 	if (!context)
 		return;
@@ -162,7 +161,7 @@ static cl_context context_create(const cl_context_properties *list,
 				 const struct properties *properties, cl_uint count,
 				 const cl_device_id *devices, cl_int *errcode_ret)
 {
-	struct gcl_session *session = gcl_session_current();
+	struct gcl_session *session = gcl_device_session(devices[0]);
 	cl_context context;
 	cl_int status;
 
@@ -202,6 +201,7 @@ CL_API_ENTRY cl_context CL_API_CALL clCreateContext(
 		REFUSE_NULL_IF(devices[i]->platform !=
 				       (checked.platform ? checked.platform : devices[0]->platform),
 			       CL_INVALID_DEVICE);
+		REFUSE_NULL_IF(devices[i]->origin != devices[0]->origin, CL_INVALID_DEVICE);
 	}
 	context = context_create(properties, &checked, num_devices, devices, errcode_ret);
 	if (context) {

@@ -159,6 +159,20 @@ bool gcl_device_known(const struct _cl_device_id *device, const struct gcl_sessi
 	return false;
 }
 
+struct gcl_session *gcl_device_session(const struct _cl_device_id *device)
+{
+	return device->platform->opened ? device->base.session : gcl_session_current();
+}
+
+void gcl_device_free(cl_device_id device)
+{
+	free(device->version);
+	free(device->c_version);
+	free(device->extensions);
+	free(device->partition);
+	gcl_object_free(device);
+}
+
 void gcl_device_get(cl_device_id device)
 {
 	if (device->parent)
@@ -172,11 +186,7 @@ void gcl_device_put(cl_device_id device)
 	gcl_post_release(device->base.session, device->base.id);
 	gcl_device_put(device->parent);
 	gcl__device__free_unpacked(device->owned, NULL);
-	free(device->version);
-	free(device->c_version);
-	free(device->extensions);
-	free(device->partition);
-	gcl_object_free(device);
+	gcl_device_free(device);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clRetainDevice(cl_device_id device)

@@ -150,9 +150,8 @@ void gcl_event_unposted(cl_event event, cl_int status)
 void gcl_on_event_done(struct gcl_session *session, const struct gcl_frame *head,
 		       const Gcl__EventDone *message)
 {
-	cl_event event = gcl_object_lookup(message->event, GCL_KIND_EVENT);
+	cl_event event = gcl_object_lookup(session, message->event, GCL_KIND_EVENT);
 
-	(void)session;
 	(void)head;
 	if (!event)
 		return;
@@ -173,18 +172,19 @@ void gcl_on_event_done(struct gcl_session *session, const struct gcl_frame *head
  * An event that isn't on the host yet belongs to a thread that is about to post it, and will find
  * the session lost: lost was set before this, and is looked at after on_host was.
  */
-static void event_lose(void *object, void *session)
+static void event_lose(void *object, void *unused)
 {
 	cl_event event = object;
 
-	if (event->base.session == session && atomic_load(&event->on_host) && !event_ended(event))
+	(void)unused;
+	if (atomic_load(&event->on_host) && !event_ended(event))
 		event_finish(event, CL_DEVICE_NOT_AVAILABLE);
 	gcl_event_put(event);
 }
 
 void gcl_events_lose(struct gcl_session *session)
 {
-	gcl_object_each(GCL_KIND_EVENT, event_lose, session);
+	gcl_object_each(session, GCL_KIND_EVENT, event_lose, NULL);
 }
 
 /* ------------------------------------------------------------ commands done in the guest */

@@ -45,7 +45,8 @@
 
 struct _cl_platform_id {
 	struct gcl_object base;
-	const Gcl__Platform *host;
+	bool opened;		   /* by clGuestclOpenPlatform(): base.session is its own */
+	const Gcl__Platform *host; /* of an opened one: the first */
 	cl_uint device_count;
 	cl_device_id *devices; /* root devices */
 	char *name;	       /* strings that differ from the host's */
@@ -59,9 +60,10 @@ struct _cl_platform_id {
 #define GCL_DEVICE_INFO_COUNT (GCL_DEVICE_INFO_LAST - GCL_DEVICE_INFO_FIRST + 1)
 
 struct _cl_device_id {
-	struct gcl_object base; /* root devices are never freed */
+	struct gcl_object base; /* root devices live as long as their platform */
 	cl_platform_id platform;
-	cl_device_id parent; /* sub-devices hold a reference to it */
+	const Gcl__Platform *origin; /* the host's platform: an opened one has devices of several */
+	cl_device_id parent;	     /* sub-devices hold a reference to it */
 	const Gcl__Device *host;
 	Gcl__Device *owned;			       /* of a sub-device: freed with it */
 	const Gcl__Info *infos[GCL_DEVICE_INFO_COUNT]; /* the host's values by name, NULL: none */
@@ -285,12 +287,27 @@ char *gcl_host_text(Gcl__Info *const *infos, size_t count, cl_uint name);
 
 cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
 			 struct gcl_session *session);
+
+/** gcl_platform_open() - one platform with all devices of all of @session's, which is its own. */
+cl_int gcl_platform_open(struct gcl_session *session, cl_platform_id *out);
+
+/** gcl_platform_free() - an opened platform and its root devices; not the session. NULL is
+ * accepted. */
+void gcl_platform_free(cl_platform_id platform);
+
 cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__Device *host);
 
 /** gcl_platform_find() - the root devices of some type. Return: how many; up to @num_entries go to
  * @devices. */
 cl_uint gcl_platform_find(cl_platform_id platform, cl_device_type type, cl_uint num_entries,
 			  cl_device_id *devices);
+
+/** gcl_device_free() - the device's own memory, and back to the pool. */
+void gcl_device_free(cl_device_id device);
+
+/** gcl_device_session() - the one that new objects of the device belong to, or NULL without a host:
+ * that of its platform if it was opened, else this process's. */
+struct gcl_session *gcl_device_session(const struct _cl_device_id *device);
 
 /** gcl_device_known() - does @session's host know the device? After a fork, sub-devices made before
  * are not. */

@@ -4,6 +4,7 @@
  */
 #include "icd.h"
 #include "guest.h"
+#include "opened.h"
 
 /* Not in the headers' C prototypes everywhere. */
 #ifndef CL_PLATFORM_NOT_FOUND_KHR
@@ -40,6 +41,9 @@ static const struct {
 } extension_functions[] = {
 	{"clIcdGetPlatformIDsKHR", (void *)clIcdGetPlatformIDsKHR},
 	{"clGetPlatformInfo", (void *)clGetPlatformInfo},
+	{"clGuestclOpenPlatform", (void *)clGuestclOpenPlatform},
+	{"clGuestclPlatformLost", (void *)clGuestclPlatformLost},
+	{"clGuestclClosePlatform", (void *)clGuestclClosePlatform},
 };
 
 GCL_EXPORTED CL_API_ENTRY void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)

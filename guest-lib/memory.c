@@ -119,7 +119,7 @@ static bool context_idle(cl_context context)
 	cl_context busy = context;
 
 	gcl_session_drain(context->base.session);
-	gcl_object_each(GCL_KIND_QUEUE, queue_visit, &busy);
+	gcl_object_each(context->base.session, GCL_KIND_QUEUE, queue_visit, &busy);
 	return busy;
 }
 

@@ -142,7 +142,14 @@ static bool object_get_live_locked(struct gcl_object *object)
 	return false;
 }
 
-void *gcl_object_lookup(uint64_t id, enum gcl_kind kind)
+/* Of the slot's live object: a host must not reach the objects that others are hosts of. */
+static bool slot_belongs_locked(struct slot *slot, const struct gcl_session *session,
+				enum gcl_kind kind)
+{
+	return slot && gcl_valid(&slot->object, kind) && slot->object.session == session;
+}
+
+void *gcl_object_lookup(const struct gcl_session *session, uint64_t id, enum gcl_kind kind)
 {
 	struct pool *pool = &pools[kind];
 	struct slot *slot;
@@ -152,7 +159,7 @@ void *gcl_object_lookup(uint64_t id, enum gcl_kind kind)
 		return NULL;
 	pthread_mutex_lock(&pool->lock);
 	slot = slot_at(pool, gcl_id_index(id));
-	if (slot && gcl_valid(&slot->object, kind) && slot->object.id == id &&
+	if (slot_belongs_locked(slot, session, kind) && slot->object.id == id &&
 	    object_get_live_locked(&slot->object))
 		found = &slot->object;
 	pthread_mutex_unlock(&pool->lock);
@@ -167,7 +174,6 @@ void gcl_on_object_failed(struct gcl_session *session, const struct gcl_frame *h
 	struct pool *pool;
 	struct slot *slot;
 
-	(void)session;
 	(void)head;
 	if (kind <= GCL_KIND_NONE || kind >= GCL_KIND_COUNT || message->status >= 0)
 		return;
@@ -176,12 +182,13 @@ void gcl_on_object_failed(struct gcl_session *session, const struct gcl_frame *h
 	pool = &pools[kind];
 	pthread_mutex_lock(&pool->lock);
 	slot = slot_at(pool, gcl_id_index(message->id));
-	if (slot && gcl_valid(&slot->object, kind) && slot->object.id == message->id)
+	if (slot_belongs_locked(slot, session, kind) && slot->object.id == message->id)
 		atomic_store_explicit(&slot->object.failed, message->status, memory_order_relaxed);
 	pthread_mutex_unlock(&pool->lock);
 }
 
-void gcl_object_each(enum gcl_kind kind, void (*visit)(void *object, void *data), void *data)
+void gcl_object_each(const struct gcl_session *session, enum gcl_kind kind,
+		     void (*visit)(void *object, void *data), void *data)
 {
 	struct pool *pool = &pools[kind];
 
@@ -191,7 +198,7 @@ void gcl_object_each(enum gcl_kind kind, void (*visit)(void *object, void *data)
 
 		pthread_mutex_lock(&pool->lock);
 		slot = slot_at(pool, index);
-		live = slot && gcl_valid(&slot->object, kind) &&
+		live = slot_belongs_locked(slot, session, kind) &&
 		       object_get_live_locked(&slot->object);
 		pthread_mutex_unlock(&pool->lock);
 		if (!slot)
@@ -199,6 +206,21 @@ void gcl_object_each(enum gcl_kind kind, void (*visit)(void *object, void *data)
 		if (live)
 			visit(&slot->object, data);
 	}
+}
+
+size_t gcl_object_count(const struct gcl_session *session)
+{
+	size_t count = 0;
+
+	for (enum gcl_kind kind = GCL_KIND_NONE + 1; kind < GCL_KIND_COUNT; kind++) {
+		struct pool *pool = &pools[kind];
+
+		pthread_mutex_lock(&pool->lock);
+		for (uint32_t i = 0; i < pool->chunk_count * CHUNK_OBJECTS; i++)
+			count += slot_belongs_locked(slot_at(pool, i), session, kind);
+		pthread_mutex_unlock(&pool->lock);
+	}
+	return count;
 }
 
 void gcl_object_fork_prepare(void)

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "messages.h"
@@ -63,12 +64,16 @@ static inline bool gcl_object_put(void *object)
 					 memory_order_acq_rel) == 1;
 }
 
-/** gcl_object_lookup() - the live object with @id and a new reference to it, or NULL. */
-void *gcl_object_lookup(uint64_t id, enum gcl_kind kind);
+/** gcl_object_lookup() - @session's live object with @id and a new reference to it, or NULL. */
+void *gcl_object_lookup(const struct gcl_session *session, uint64_t id, enum gcl_kind kind);
 
-/** gcl_object_each() - call @visit for each live object of @kind, with a reference held, without
- * any lock held. */
-void gcl_object_each(enum gcl_kind kind, void (*visit)(void *object, void *data), void *data);
+/** gcl_object_each() - call @visit for each live object of @session's of that kind, with a
+ * reference held, without any lock held. */
+void gcl_object_each(const struct gcl_session *session, enum gcl_kind kind,
+		     void (*visit)(void *object, void *data), void *data);
+
+/** gcl_object_count() - how many objects of any kind @session has. */
+size_t gcl_object_count(const struct gcl_session *session);
 
 /** For pthread_atfork: take and drop the pools' locks around a fork. */
 void gcl_object_fork_prepare(void);

@@ -102,6 +102,7 @@ static cl_int part_init(cl_device_id part, cl_device_id parent, Gcl__Device *des
 	size_t count = 0;
 
 	part->parent = parent;
+	part->origin = parent->origin;
 	part->owned = described;
 	gcl_device_get(parent);
 	/* Runtimes show the list up to its first 0. */
@@ -172,7 +173,7 @@ CL_API_ENTRY cl_int CL_API_CALL clCreateSubDevices(cl_device_id device,
 	REFUSE_IF(!gcl_valid(device, GCL_KIND_DEVICE), CL_INVALID_DEVICE);
 	REFUSE_IF(!properties || !properties[0], CL_INVALID_VALUE);
 	REFUSE_IF(out_devices && num_entries == 0, CL_INVALID_VALUE);
-	session = gcl_session_current();
+	session = gcl_device_session(device);
 	REFUSE_IF(!session || !gcl_device_known(device, session), CL_DEVICE_NOT_AVAILABLE);
 	return parts_create(&parts, device, session, properties, num_entries, out_devices,
 			    num_devices);

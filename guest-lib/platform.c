@@ -2,7 +2,8 @@
  * Platforms: the host's, under names of their own.
  *
  * They are made once, from the first session's snapshot, and live as long as the process: loaders
- * keep their handles, and so do forks' children, whose sessions are others.
+ * keep their handles, and so do forks' children, whose sessions are others. Platforms that the
+ * program has opened itself (opened.c) are freed when it closes them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,33 +37,35 @@ static char *platform_text(const struct _cl_platform_id *platform, cl_uint name)
 	return gcl_host_text(platform->host->infos, platform->host->n_infos, name);
 }
 
-/* Return: the devices, or an error; nothing of it is given back, there is no second try. */
-static cl_int devices_init(cl_platform_id platform, struct gcl_session *session)
+/* Appends the devices of one of the host's platforms; there is room for them. */
+static cl_int devices_add(cl_platform_id platform, const Gcl__Platform *host,
+			  struct gcl_session *session)
 {
-	size_t count = platform->host->n_devices;
+	for (size_t i = 0; i < host->n_devices; i++) {
+		cl_device_id device;
 
-	platform->devices = calloc(count + 1, sizeof(cl_device_id));
-	if (!platform->devices)
-		return CL_OUT_OF_HOST_MEMORY;
-	for (size_t i = 0; i < count; i++) {
-		cl_device_id device = gcl_object_new(GCL_KIND_DEVICE, session);
-
-		if (!device)
-			return CL_OUT_OF_HOST_MEMORY;
-		TRY(gcl_device_init(device, platform, platform->host->devices[i]));
+		/* The id's kind decides where the object goes when it is freed. */
+		REFUSE_IF(gcl_id_kind(host->devices[i]->id) != GCL_KIND_DEVICE,
+			  CL_DEVICE_NOT_AVAILABLE);
+		device = gcl_object_new(GCL_KIND_DEVICE, session);
+		REFUSE_IF(!device, CL_OUT_OF_HOST_MEMORY);
 		platform->devices[platform->device_count++] = device;
+		device->origin = host;
+		TRY(gcl_device_init(device, platform, host->devices[i]));
 	}
 	return CL_SUCCESS;
 }
 
-cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
-			 struct gcl_session *session)
+/* @devices: how many there will be room for. */
+static cl_int platform_prepare(cl_platform_id platform, const Gcl__Platform *host, size_t devices)
 {
 	_cleanup_free_ char *name = NULL;
 	_cleanup_free_ char *version = NULL;
 
-	platform->base.id = host->id;
 	platform->host = host;
+	platform->devices = calloc(devices + 1, sizeof(cl_device_id));
+	if (!platform->devices)
+		return CL_OUT_OF_HOST_MEMORY;
 	name = platform_text(platform, CL_PLATFORM_NAME);
 	version = platform_text(platform, CL_PLATFORM_VERSION);
 	if (!name || asprintf(&platform->name, "%s (guestcl)", name) < 0)
@@ -71,7 +74,56 @@ cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
 	    asprintf(&platform->version,
 		     "OpenCL " VERSION_LIMIT " guestcl " GUESTCL_VERSION " (%s)", version) < 0)
 		return CL_OUT_OF_HOST_MEMORY;
-	return devices_init(platform, session);
+	return CL_SUCCESS;
+}
+
+cl_int gcl_platform_init(cl_platform_id platform, const Gcl__Platform *host,
+			 struct gcl_session *session)
+{
+	platform->base.id = host->id;
+	TRY(platform_prepare(platform, host, host->n_devices));
+	return devices_add(platform, host, session);
+}
+
+static cl_int opened_init(cl_platform_id platform, struct gcl_session *session)
+{
+	const Gcl__Welcome *welcome = session->welcome;
+	size_t devices = 0;
+
+	for (size_t i = 0; i < welcome->n_platforms; i++)
+		devices += welcome->platforms[i]->n_devices;
+	REFUSE_IF(devices == 0, CL_DEVICE_NOT_FOUND);
+	TRY(platform_prepare(platform, welcome->platforms[0], devices));
+	for (size_t i = 0; i < welcome->n_platforms; i++)
+		TRY(devices_add(platform, welcome->platforms[i], session));
+	return CL_SUCCESS;
+}
+
+cl_int gcl_platform_open(struct gcl_session *session, cl_platform_id *out)
+{
+	cl_platform_id platform = gcl_object_new(GCL_KIND_PLATFORM, session);
+	cl_int status;
+
+	REFUSE_IF(!platform, CL_OUT_OF_HOST_MEMORY);
+	platform->opened = true;
+	status = opened_init(platform, session);
+	if (status == CL_SUCCESS)
+		*out = platform;
+	else
+		gcl_platform_free(platform);
+	return status;
+}
+
+void gcl_platform_free(cl_platform_id platform)
+{
+	if (!platform)
+		return;
+	for (cl_uint i = 0; i < platform->device_count; i++)
+		gcl_device_free(platform->devices[i]);
+	free(platform->devices);
+	free(platform->name);
+	free(platform->version);
+	gcl_object_free(platform);
 }
 
 /* Return: the list, or NULL without host or memory. */
@@ -147,7 +199,8 @@ GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id pl
 
 /* ------------------------------------------------------------ finding devices */
 
-/* CL_DEVICE_TYPE_ALL leaves custom devices out, and the default device is the first that the host
+/* CL_DEVICE_TYPE_ALL leaves custom devices out, but for who counts an opened platform's devices as
+ * the host does; and the default device is the first that the host
  * calls so, or the first of all. */
 static bool device_matches(const struct _cl_platform_id *platform, cl_uint index,
 			   cl_device_type type)
@@ -155,7 +208,7 @@ static bool device_matches(const struct _cl_platform_id *platform, cl_uint index
 	cl_device_type own = platform->devices[index]->type;
 
 	if (type == CL_DEVICE_TYPE_ALL)
-		return own != CL_DEVICE_TYPE_CUSTOM;
+		return own != CL_DEVICE_TYPE_CUSTOM || platform->opened;
 	if (own & type & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT)
 		return true;
 	if (!(type & CL_DEVICE_TYPE_DEFAULT))

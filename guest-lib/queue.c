@@ -228,9 +228,8 @@ static void queue_fail(cl_command_queue queue, cl_int status)
 void gcl_on_queue_failed(struct gcl_session *session, const struct gcl_frame *head,
 			 const Gcl__QueueFailed *message)
 {
-	cl_command_queue queue = gcl_object_lookup(message->queue, GCL_KIND_QUEUE);
+	cl_command_queue queue = gcl_object_lookup(session, message->queue, GCL_KIND_QUEUE);
 
-	(void)session;
 	(void)head;
 	if (!queue)
 		return;
@@ -246,9 +245,8 @@ void gcl_on_queue_failed(struct gcl_session *session, const struct gcl_frame *he
 void gcl_on_queue_done(struct gcl_session *session, const struct gcl_frame *head,
 		       const Gcl__QueueDone *message)
 {
-	cl_command_queue queue = gcl_object_lookup(message->queue, GCL_KIND_QUEUE);
+	cl_command_queue queue = gcl_object_lookup(session, message->queue, GCL_KIND_QUEUE);
 
-	(void)session;
 	(void)head;
 	if (!queue)
 		return;

@@ -189,12 +189,14 @@ void gcl_on_session_ended(struct gcl_session *session, const Gcl__SessionEnded *
 	snprintf(session->ended, sizeof session->ended, "%s", message->text);
 }
 
-static void lose_locked(struct gcl_session *session, int err)
+static void loss_tell(const struct gcl_session *session, int err)
 {
-	if (atomic_exchange(&session->lost, true))
-		return;
-	gcl_channel_kill(session->channel, err);
-	if (session->ended[0])
+	if (session->opened)
+		gcl_log_warn(session, "an opened platform was lost: %s",
+			     session->ended[0] ? session->ended
+			     : err == -EPIPE   ? "the other side ended"
+					       : strerror(-err));
+	else if (session->ended[0])
 		gcl_log_error(session,
 			      "guestcld has ended this session: %s: OpenCL calls fail with "
 			      "CL_DEVICE_NOT_AVAILABLE from here on",
@@ -206,6 +208,15 @@ static void lose_locked(struct gcl_session *session, int err)
 			      "start the "
 			      "program again",
 			      err == -EPIPE ? "daemon or worker ended" : strerror(-err));
+}
+
+static void lose_locked(struct gcl_session *session, int err)
+{
+	if (atomic_exchange(&session->lost, true))
+		return;
+	gcl_channel_kill(session->channel, err);
+	if (!session->closing)
+		loss_tell(session, err);
 	requests_lose(session);
 	gcl_events_lose(session);
 	gcl_blocks_lose(session);
@@ -246,6 +257,14 @@ static void wait_locked(struct gcl_session *session, int timeout_ms)
 		lose_locked(session, err);
 }
 
+/* The notifier may have found the lock taken, and gone to sleep. */
+static void rx_unlock(struct gcl_session *session)
+{
+	pthread_mutex_unlock(&session->rx_lock);
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with gcl_session_lead() */
+	gcl_notifier_poke(session);
+}
+
 void gcl_session_drain(struct gcl_session *session)
 {
 	bool any;
@@ -253,19 +272,12 @@ void gcl_session_drain(struct gcl_session *session)
 	if (session->lost || pthread_mutex_trylock(&session->rx_lock))
 		return;
 	any = drain_locked(session);
-	pthread_mutex_unlock(&session->rx_lock);
+	rx_unlock(session);
 	if (any)
 		changed(session);
 }
 
 /* ------------------------------------------------------------ waiting */
-
-/* Stopped leading: a follower, or the notifier, goes on. */
-static void hand_over(struct gcl_session *session)
-{
-	changed(session);
-	gcl_notifier_poke(session);
-}
 
 static void lead(struct gcl_session *session, bool (*done)(const void *arg), const void *arg)
 {
@@ -279,6 +291,13 @@ static void lead(struct gcl_session *session, bool (*done)(const void *arg), con
 		wait_locked(session, -1);
 	}
 	atomic_store_explicit(&session->leader_waits, false, memory_order_relaxed);
+}
+
+/* Stopped leading: a follower, or the notifier, goes on. */
+static void hand_over(struct gcl_session *session)
+{
+	changed(session);
+	gcl_notifier_poke(session);
 }
 
 /* Sleeps until something changed or nobody leads. */
@@ -305,22 +324,29 @@ static void follow(struct gcl_session *session, bool (*done)(const void *arg), c
 
 cl_int gcl_session_wait(struct gcl_session *session, bool (*done)(const void *arg), const void *arg)
 {
+	bool followed = false;
+
 	while (!done(arg)) {
 		if (session->lost)
 			return CL_DEVICE_NOT_AVAILABLE;
-		if (pthread_mutex_trylock(&session->rx_lock) == 0) {
-			lead(session, done, arg);
-			pthread_mutex_unlock(&session->rx_lock);
-			hand_over(session);
-		} else {
+		followed = pthread_mutex_trylock(&session->rx_lock) != 0;
+		if (followed) {
 			follow(session, done, arg);
+			continue;
 		}
+		lead(session, done, arg);
+		pthread_mutex_unlock(&session->rx_lock);
+		hand_over(session);
 	}
+	/* follow() has tried the lock, which may have kept the notifier from leading. */
+	if (followed)
+		gcl_notifier_poke(session);
 	return CL_SUCCESS;
 }
 
 bool gcl_session_lead(struct gcl_session *session)
 {
+	atomic_thread_fence(memory_order_seq_cst); /* pairs with rx_unlock(): armed, then rx_lock */
 	if (session->lost || pthread_mutex_trylock(&session->rx_lock))
 		return false;
 	atomic_store(&session->leader_waits, true); /* as in lead() */
@@ -344,7 +370,7 @@ void gcl_session_wake(struct gcl_session *session)
 
 /* ------------------------------------------------------------ posting */
 
-static void lose(struct gcl_session *session, int err)
+void gcl_session_lose(struct gcl_session *session, int err)
 {
 	pthread_mutex_lock(&session->rx_lock);
 	/* What the host said before it went still counts. */
@@ -366,7 +392,7 @@ static void room_wait(struct gcl_session *session)
 		bool any = drain_locked(session);
 
 		wait_locked(session, 0);
-		pthread_mutex_unlock(&session->rx_lock);
+		rx_unlock(session);
 		if (any)
 			changed(session);
 	}
@@ -466,7 +492,7 @@ static cl_int post_result(struct gcl_session *session, int err)
 	if (err == -ENOMEM)
 		return CL_OUT_OF_HOST_MEMORY;
 	if (!session->lost)
-		lose(session, err);
+		gcl_session_lose(session, err);
 	return CL_DEVICE_NOT_AVAILABLE;
 }
 

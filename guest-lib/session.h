@@ -2,10 +2,10 @@
  * The guest's end of a session: posting messages, receiving what comes back, waiting.
  *
  * Theory of operation. Any thread posts (tx_lock). Nobody receives in the background unless
- * callbacks are due: a thread that waits takes rx_lock, receives and handles messages for everyone
- * (it leads), and wakes the others (they follow) when something changed. The notifier thread
- * (callback.c) leads while callbacks are awaited and nobody else waits, and is the only thread that
- * runs the program's callbacks.
+ * callbacks are due or the session is an opened platform's: a thread that waits takes rx_lock,
+ * receives and handles messages for everyone (it leads), and wakes the others (they follow) when
+ * something changed. The notifier thread (callback.c) leads while callbacks are awaited and nobody
+ * else waits, and is the only thread that runs the program's callbacks.
  *
  * Lock order: queue->lock, kernel->lock, program->lock, mem->lock, rx_lock, (event->lock),
  * request_lock, tx_lock, heap, pools. Message handlers (gcl_on_*) run with rx_lock held: they never
@@ -24,6 +24,7 @@
 
 #include <CL/cl.h>
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "base/cleanup.h"
 #include "base/list.h"
@@ -41,7 +42,11 @@ struct gcl_session {
 	_Atomic bool
 		lost;  /* dead channel, or a fork's copy: every call that needs the host fails */
 	bool resident; /* host keeps CPU devices' buffers in the heap */
-	Gcl__Welcome *welcome; /* kept for the life of the process: info values point into it */
+	bool opened;   /* an opened platform's, which may end before the process does */
+	_Atomic bool closing;  /* its end is meant */
+	pid_t pid;	       /* of an opened one: the process that opened it */
+	struct gcl_list link;  /* of an opened one: connect.c's list of them */
+	Gcl__Welcome *welcome; /* kept for the session's life: info values point into it */
 	struct gcl_notifier *notifier;
 
 	pthread_mutex_t tx_lock;
@@ -61,6 +66,8 @@ struct gcl_session {
 
 	pthread_mutex_t request_lock;
 	struct gcl_list requests; /* struct gcl_request.link */
+
+	_Atomic size_t expected; /* blocks that the host has to let go of; see block.c */
 };
 
 /**
@@ -68,6 +75,28 @@ struct gcl_session {
  * After a failure it tries again at most once a second. A forked child gets a session of its own.
  */
 struct gcl_session *gcl_session_current(void);
+
+/**
+ * gcl_session_open() - a session beside the process's own, for one platform.
+ * @conn: a connected stream socket, taken over in any case
+ *
+ * Its notifier always receives when no other thread does. Return: 0, or -errno and a line for
+ * people.
+ */
+int gcl_session_open(int conn, struct gcl_session **out, char *reason, size_t reason_size);
+
+/**
+ * gcl_session_end() - end an opened session: all that is under way fails, and the callbacks have
+ * run when this returns. May be called again.
+ * Return: 0, or -EDEADLK from one of those callbacks.
+ */
+int gcl_session_end(struct gcl_session *session);
+
+/** gcl_session_destroy() - free an opened session that was ended and has no object any more. */
+void gcl_session_destroy(struct gcl_session *session);
+
+/** gcl_session_lose() - the channel is of no use any more, for the reason @err. */
+void gcl_session_lose(struct gcl_session *session, int err);
 
 /** gcl_session_drain() - handle what has arrived, if no other thread is at it; never waits. */
 void gcl_session_drain(struct gcl_session *session);
@@ -172,8 +201,8 @@ void gcl_blocks_lose(struct gcl_session *session);
 int gcl_notify(struct gcl_session *session, void (*fn)(void *arg), void *arg);
 
 /** gcl_notifier_arm() / disarm() - a callback is awaited: someone must receive even if no thread of
- * the program does. Counted. */
-void gcl_notifier_arm(struct gcl_session *session);
+ * the program does. Counted. Return: -errno where there is no thread for it. */
+int gcl_notifier_arm(struct gcl_session *session);
 void gcl_notifier_disarm(struct gcl_session *session);
 
 /** gcl_notifier_poke() - a thread stopped leading: the notifier may have to take over. Cheap when
@@ -188,5 +217,12 @@ bool gcl_notifier_self(const struct gcl_session *session);
 
 /** gcl_notifier_create() - without a thread yet. */
 struct gcl_notifier *gcl_notifier_create(struct gcl_session *session);
+
+/** gcl_notifier_end() - let the thread run the jobs that are left, and wait for its end; none
+ * starts again. Return: 0, or -EDEADLK on that thread itself. */
+int gcl_notifier_end(struct gcl_session *session);
+
+/** gcl_notifier_destroy() - ended, or never started. */
+void gcl_notifier_destroy(struct gcl_notifier *notifier);
 
 #endif

@@ -28,7 +28,10 @@ ARROWS = {
         "virtio-cl/uapi",
         "proto",
     },
-    "guest-lib": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "guest-lib": {"guest-lib/ext", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    # What the library offers beside OpenCL, to programs that know nothing else of it.
+    "guest-lib/ext": {"CL"},
+    "tests/ext": {"guest-lib/ext", "CL"},
     # What broker and worker say to each other.
     "host-daemon": set(),
     # What is taken from a worker, in which nothing of OpenCL is known.
