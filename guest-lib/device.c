@@ -7,32 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "extensions.h"
 #include "guest.h"
 
 #define DEVICE_API "1.2"
 
-/* Extensions of the kernel language, and such as need nothing but it. */
-static const char *const extensions[] = {
-	"cl_khr_3d_image_writes",
-	"cl_khr_byte_addressable_store",
-	"cl_khr_expect_assume",
-	"cl_khr_extended_bit_ops",
-	"cl_khr_fp16",
-	"cl_khr_fp64",
-	"cl_khr_global_int32_base_atomics",
-	"cl_khr_global_int32_extended_atomics",
-	"cl_khr_int64_base_atomics",
-	"cl_khr_int64_extended_atomics",
-	"cl_khr_local_int32_base_atomics",
-	"cl_khr_local_int32_extended_atomics",
-	"cl_khr_select_fprounding_mode",
-	"cl_amd_fp64",
-	"cl_amd_media_ops",
-	"cl_amd_media_ops2",
-	"cl_ext_fp64",
-	"cl_nv_compiler_options",
-	"cl_nv_pragma_unroll",
-};
+#define EXTENSION_NAME(name) #name,
+static const char *const extensions[] = {GCL_EXTENSIONS(EXTENSION_NAME)};
+#undef EXTENSION_NAME
 
 static const Gcl__Info *device_info(const Gcl__Device *host, cl_uint name)
 {
