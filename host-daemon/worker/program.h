@@ -5,6 +5,7 @@
 #ifndef GCL_PROGRAM_H
 #define GCL_PROGRAM_H
 
+#include "job.h"
 #include "recipe.h"
 #include "worker.h"
 
@@ -88,14 +89,8 @@ void gcl_programs_refused_drop(struct gcl_worker *worker);
 
 /* ------------------------------------------------------------ builder.c */
 
-/* A piece of work for the pool; lies inside its owner. */
-struct gcl_job {
-	struct gcl_list link;
-	void (*run)(struct gcl_job *job);  /* on a thread of the pool; frees the job */
-	void (*drop)(struct gcl_job *job); /* instead of run, when the session ends first */
-};
-
-/** gcl_builder_post() - have @job run. Return: 0 and it is the pool's, or -EAGAIN, -ENOMEM. */
+/** gcl_builder_post() - have @job run on the pool, which is made with its first job. Return: 0 and
+ * it is the pool's, or -EAGAIN, -ENOMEM. */
 int gcl_builder_post(struct gcl_worker *worker, struct gcl_job *job);
 
 /* ------------------------------------------------------------ build-answer.c */

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "jobs.h"
 #include "program.h"
 
 /* Room for a message of several frames that is kept from one to the next. */
@@ -33,7 +34,7 @@ void gcl_worker_init(struct gcl_worker *worker)
 
 void gcl_worker_fini(struct gcl_worker *worker)
 {
-	gcl_builder_destroy(worker->builder);
+	gcl_jobs_destroy(worker->builder);
 	gcl_timing_fini(worker);
 	gcl_meter_fini(&worker->meter);
 	gcl_programs_refused_drop(worker);

@@ -39,7 +39,7 @@
 #include "page.h"
 #include "quota.h"
 
-struct gcl_builder;
+struct gcl_jobs;
 struct gcl_printer;
 struct gcl_watch;
 
@@ -323,11 +323,6 @@ enum gcl_program_sizes {
 };
 extern const char *const gcl_program_sizes_names[];
 
-/** gcl_builder_destroy() - forget builds that have not begun and wait for those that have (which
- * may take long: a process that is about to exit need not call it); NULL is accepted. The builder
- * is made when it is first needed. */
-void gcl_builder_destroy(struct gcl_builder *builder);
-
 /* ------------------------------------------------------------ what may take too long (timing.c) */
 
 #define GCL_BUILD_THREADS_MAX 4u
@@ -375,7 +370,7 @@ struct gcl_worker {
 	struct gcl_outbox outbox;
 	struct gcl_completion_pool completions;
 	struct gcl_list queues, closing;     /* struct gcl_queue */
-	struct gcl_builder *builder;	     /* pool for builds (build.c) */
+	struct gcl_jobs *builder;	     /* pool for builds (builder.c); or NULL */
 	struct gcl_printer *printer;	     /* what kernels print (print.c) */
 	Gcl__Welcome *welcome;		     /* snapshot, made before the guest came (snapshot.c) */
 	bool resident;			     /* option: buffers may live in the heap */
