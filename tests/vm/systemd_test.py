@@ -24,6 +24,7 @@ PACKAGES = (
     "libev4",
     "libconfuse2",
     "libseccomp2",
+    "libxxhash0",
 )
 SOCKET = "/run/guestcl/guestcld.sock"
 ENVIRONMENT = {"OCL_ICD_VENDORS": "/etc/OpenCL/vendors/guestcl.icd", "GUESTCL_CHANNEL": "local"}
