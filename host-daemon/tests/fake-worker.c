@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "fake-link.h"
+#include "fake-move.h"
 #include "handover.h"
 #include "local.h"
 
@@ -45,8 +46,8 @@ static void crash(void)
 	raise(SIGSEGV);
 }
 
-/* Until guest or broker is gone; a stubborn worker minds neither. */
-static void serve(const char *plan, bool stubborn, bool crashes)
+/* Until guest or broker is gone; a stubborn worker minds neither. @moves: how it does, or NULL. */
+static void serve(const char *plan, const char *moves, bool stubborn, bool crashes)
 {
 	_cleanup_(gcl_greeting_fini) struct gcl_greeting greeting;
 	struct pollfd fds[2] = {{.fd = SOCKET, .events = POLLRDHUP}, {.events = POLLRDHUP}};
@@ -61,7 +62,10 @@ static void serve(const char *plan, bool stubborn, bool crashes)
 		if (crashes)
 			crash();
 		fds[1].fd = greeting.conn;
-		poll(fds, 2, -1);
+		if (moves)
+			fake_move_serve(SOCKET, greeting.conn, moves);
+		else
+			poll(fds, 2, -1);
 	}
 	if (stubborn) {
 		for (;;)
@@ -109,6 +113,7 @@ int main(void)
 	say(GCL_HANDOVER_READY, "");
 	if (strcmp(plan, "intrude") == 0)
 		intrude(text);
-	serve(plan, strcmp(plan, "stubborn") == 0, strcmp(plan, "crash-serving") == 0);
+	serve(plan, strcmp(plan, "move") == 0 ? text : NULL, strcmp(plan, "stubborn") == 0,
+	      strcmp(plan, "crash-serving") == 0);
 	return 0;
 }
