@@ -225,7 +225,8 @@ static int order_send(struct gcl_link *link, struct gcl_link_order *order, char 
 		err = gcl_fds_send(link->helper.socket, order, sizeof *order, MSG_DONTWAIT, given,
 				   count);
 		if (err)
-			snprintf(reason, size, "guestcl-link can't be told: %s", strerror(-err));
+			snprintf(reason, size, "guestcl-link failed: %s; see guestcld's log",
+				 strerror(-err));
 	}
 	for (unsigned i = 0; i < GCL_TLS_PLACE_FILES; i++)
 		gcl_cleanup_close(&fds[i]);

@@ -85,6 +85,8 @@ void gcl_moves_save(const struct gcl_moves *moves, struct gcl_state *state)
 	GCL_STATE_PUT(state, moves->ids);
 	GCL_STATE_PUT(state, moves->done);
 	GCL_STATE_PUT(state, moves->failed);
+	GCL_STATE_PUT(state, moves->bytes);
+	GCL_STATE_PUT(state, moves->pause);
 	GCL_STATE_PUT(state, moves->drained_devices);
 	places_save(&moves->places, state);
 	places_save(&moves->drained, state);
@@ -101,6 +103,8 @@ void gcl_moves_restore(struct gcl_moves *moves, struct gcl_state *state)
 	GCL_STATE_GET(state, moves->ids);
 	GCL_STATE_GET(state, moves->done);
 	GCL_STATE_GET(state, moves->failed);
+	GCL_STATE_GET(state, moves->bytes);
+	GCL_STATE_GET(state, moves->pause);
 	GCL_STATE_GET(state, moves->drained_devices);
 	places_load(moves, state, false);
 	places_load(moves, state, true);

@@ -138,6 +138,8 @@ struct json_object *gcl_moves_status(const struct gcl_moves *moves)
 	add_number(object, "under_way", moves->count);
 	add_number(object, "done", moves->done);
 	add_number(object, "failed", moves->failed);
+	add_number(object, "bytes", moves->bytes);
+	add_number(object, "pause_ns", moves->pause);
 	add_number(object, "links", gcl_links_count(moves));
 	return object;
 }

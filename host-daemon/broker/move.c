@@ -20,6 +20,10 @@
 #define TICK_SECONDS  1.
 #define STILL_SECONDS 180.
 
+/* No move comes near these: one that says so can't spoil the sums. */
+#define BYTES_MAX (1ull << 42)
+#define PAUSE_MAX (600ull * 1000000000u)
+
 static void moves_go(struct gcl_moves *moves);
 
 /* ------------------------------------------------------------ the end of one */
@@ -112,6 +116,10 @@ static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 	if (move->phase != GCL_MOVE_LATE) {
 		++*count;
 		++*(result == GCL_MOVE_DONE ? &moves->done : &moves->failed);
+	}
+	if (result == GCL_MOVE_DONE) {
+		moves->bytes += GCL_MIN(outcome.bytes, BYTES_MAX);
+		moves->pause += GCL_MIN(outcome.pause, PAUSE_MAX);
 	}
 	worker->moves.last = outcome;
 	done = move->done;

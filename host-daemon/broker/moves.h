@@ -114,6 +114,7 @@ struct gcl_moves {
 	uint32_t drained_devices; /* of this host, bits by their numbers */
 	uint64_t ids;
 	uint64_t done, failed; /* of all sessions */
+	uint64_t bytes, pause; /* that moved, ns that sessions stood for it: their workers' word */
 	struct ev_timer turn;  /* somebody's may have come */
 };
 

@@ -194,6 +194,9 @@ static struct json_object *device_status(const struct gcl_broker *broker, unsign
 	add_number(object, "device_time_ns", device_time);
 	add_number(object, "wait_time_ns", wait_time);
 	add_number(object, "sessions_waiting", sessions_waiting(broker, index));
+	json_object_object_add(
+		object, "drained",
+		json_object_new_boolean((broker->moves.drained_devices >> index & 1) != 0));
 	return object;
 }
 

@@ -60,6 +60,8 @@ static void state_print(struct json_object *server)
 				    sizeof age));
 	if (json_object_get_boolean(member(server, "self")))
 		printf("  this host");
+	if (json_object_get_boolean(member(server, "drained")))
+		printf("  drained");
 	putchar('\n');
 }
 
@@ -73,7 +75,7 @@ static void server_print(struct json_object *server)
 	       text(server, "source", source, sizeof source),
 	       text(server, "state", state, sizeof state));
 	if (!devices) {
-		puts("");
+		puts(json_object_get_boolean(member(server, "drained")) ? "  drained" : "");
 		return;
 	}
 	printf(" %4ju%% %8ju  %-8s", (uintmax_t)gcl_json_number(server, "load_percent"),

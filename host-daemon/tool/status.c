@@ -36,11 +36,12 @@ static void vm_print(const struct gcl_view_row *vm)
 
 static void session_print(const struct gcl_view_row *session)
 {
-	printf("%-8s %-20s %-8s %-8s %8s %10s %8s %8s %8ju  %s%s%s\n", session->id, session->owner,
-	       session->kind, session->state, BYTES(session->counts.memory),
+	printf("%-8s %-20s %-8s %-8s %8s %10s %8s %8s %8ju  %s%s%s%s%s%s%s\n", session->id,
+	       session->owner, session->kind, session->state, BYTES(session->counts.memory),
 	       TIME(session->counts.busy), BYTES(session->counts.from_guest),
 	       BYTES(session->counts.to_guest), (uintmax_t)session->counts.calls, session->name,
-	       *session->peer ? ", from " : "", session->peer);
+	       *session->peer ? ", from " : "", session->peer, *session->at ? ", on " : "",
+	       session->at, *session->move ? ", " : "", session->move);
 }
 
 static void table_print(const struct gcl_view_rows *rows, const char *head,

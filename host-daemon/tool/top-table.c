@@ -184,15 +184,17 @@ static void session_line(struct table *table, const struct gcl_view *view,
 			 const struct gcl_view_row *row)
 {
 	struct line line = {.width = table->width};
-	char age[32];
+	char age[32], name[3 * GCL_VIEW_NAME_MAX + 64];
 
+	snprintf(name, sizeof name, "%s%s%s%s%s", row->name, *row->at ? ", on " : "", row->at,
+		 *row->move ? ", " : "", row->move);
 	left(&line, row->id, 8);
 	left(&line, row->owner, 20);
 	left(&line, row->state, 8);
 	bytes(&line, (double)row->counts.memory, 7);
 	usage(&line, view, row);
 	right(&line, gcl_view_age(row->age, age, sizeof age), 7);
-	text_put(&line, row->name, table->width);
+	text_put(&line, name, table->width);
 	line_end(table, &line, GCL_TOP_PLAIN);
 }
 

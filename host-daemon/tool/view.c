@@ -97,6 +97,40 @@ static void vm_read(struct gcl_view_row *row, struct json_object *object)
 	parts_read(row, member(object, "devices"));
 }
 
+/* Each server once. */
+static void places_read(struct gcl_view_row *row, struct json_object *list)
+{
+	size_t count =
+		json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
+	char name[GCL_VIEW_NAME_MAX], last[GCL_VIEW_NAME_MAX] = "";
+
+	for (size_t i = 0; i < count; i++) {
+		size_t used = strlen(row->at);
+
+		text(json_object_array_get_idx(list, i), "server", name, sizeof name);
+		if (strcmp(name, last) != 0)
+			snprintf(row->at + used, sizeof row->at - used, "%s%s", used ? ", " : "",
+				 name);
+		memcpy(last, name, sizeof last);
+	}
+}
+
+static void moves_read(struct gcl_view_row *row, struct json_object *object)
+{
+	struct json_object *move = member(object, "move");
+	char state[16], server[72];
+
+	row->away = number(object, "queues_away");
+	if (row->away)
+		places_read(row, member(object, "places"));
+	if (!move)
+		return;
+	text(move, "state", state, sizeof state);
+	text(move, "server", server, sizeof server);
+	snprintf(row->move, sizeof row->move, "moving %s%s (%s)", *server ? "to " : "home", server,
+		 state);
+}
+
 static void session_read(struct gcl_view_row *row, struct json_object *object)
 {
 	text(object, "program", row->name, sizeof row->name);
@@ -105,6 +139,7 @@ static void session_read(struct gcl_view_row *row, struct json_object *object)
 	text(object, "channel", row->kind, sizeof row->kind);
 	text(object, "peer", row->peer, sizeof row->peer);
 	row->age = seconds(object, "age_s");
+	moves_read(row, object);
 }
 
 static int rows_read(struct gcl_view_rows *rows, struct json_object *list,
@@ -144,6 +179,20 @@ static void servers_count(struct gcl_view *view, struct json_object *list)
 	}
 }
 
+static void moves_count(struct gcl_view *view, struct json_object *moves)
+{
+	view->moves = (struct gcl_view_moves){
+		.under_way = number(moves, "under_way"),
+		.done = number(moves, "done"),
+		.failed = number(moves, "failed"),
+		.bytes = number(moves, "bytes"),
+		.pause = number(moves, "pause_ns"),
+		.links = number(moves, "links"),
+	};
+	for (size_t i = 0; i < view->items.count; i++)
+		view->moves.away += view->items.rows[i].away;
+}
+
 int gcl_view_read(struct gcl_view *view, struct json_object *status)
 {
 	struct json_object *etcd = member(status, "etcd");
@@ -169,6 +218,8 @@ int gcl_view_read(struct gcl_view *view, struct json_object *status)
 		err = rows_read(&view->vms, member(status, "vms"), vm_read);
 	if (err == 0)
 		err = rows_read(&view->items, member(status, "sessions"), session_read);
+	if (err == 0)
+		moves_count(view, member(status, "moves"));
 	return err;
 }
 

@@ -40,15 +40,18 @@ struct gcl_view_part {
 /* A device, a VM or user, or a session. */
 struct gcl_view_row {
 	char id[GCL_VIEW_NAME_MAX];
-	char name[GCL_VIEW_NAME_MAX];  /* device, VM; a session's program */
-	char state[16];		       /* a device's type */
-	char kind[16];		       /* a VM's; a session's channel */
-	char peer[72];		       /* a session's, on another machine */
-	char owner[GCL_VIEW_NAME_MAX]; /* a session's VM, a device's platform */
-	uint64_t limit;		       /* of memory; 0: none */
-	uint64_t weight, sessions;     /* a VM's */
-	uint64_t waiting;	       /* sessions that wait for their turn on a device */
-	double age;		       /* a session's, seconds */
+	char name[GCL_VIEW_NAME_MAX];	   /* device, VM; a session's program */
+	char state[16];			   /* a device's type */
+	char kind[16];			   /* a VM's; a session's channel */
+	char peer[72];			   /* a session's, on another machine */
+	char owner[GCL_VIEW_NAME_MAX];	   /* a session's VM, a device's platform */
+	uint64_t limit;			   /* of memory; 0: none */
+	uint64_t weight, sessions;	   /* a VM's */
+	uint64_t waiting;		   /* sessions that wait for their turn on a device */
+	double age;			   /* a session's, seconds */
+	char at[GCL_VIEW_NAME_MAX];	   /* servers that a session's queues are on; empty: home */
+	char move[GCL_VIEW_NAME_MAX + 32]; /* its move that is under way; empty: none */
+	uint64_t away;			   /* queues there */
 	struct gcl_view_counts counts;
 	struct gcl_view_rate rate;
 	struct gcl_view_part parts[GCL_VIEW_PARTS_MAX]; /* a VM's */
@@ -66,8 +69,12 @@ struct gcl_view {
 	double uptime;
 	char version[32];
 	uint64_t servers_up, servers_stale, servers_known; /* as guestcl-servers(1) has them */
-	char etcd[16];					   /* its state; empty: not said */
-	double etcd_age;				   /* of that, seconds */
+	struct gcl_view_moves {
+		uint64_t under_way, done, failed, bytes, pause, links;
+		uint64_t away; /* queues */
+	} moves;
+	char etcd[16];	 /* its state; empty: not said */
+	double etcd_age; /* of that, seconds */
 	char etcd_error[GCL_VIEW_NAME_MAX * 2];
 	bool rated; /* the rates are known */
 	struct gcl_view_rows devices, vms, items;

@@ -200,6 +200,28 @@ static void servers_write(FILE *file, const struct gcl_view *view)
 			strcmp(view->etcd, "up") == 0);
 }
 
+static const struct metric moves_metrics[] = {
+	ALL("guestcl_queues_away", "gauge", "Command queues that are on GPU servers.", moves.away),
+	ALL("guestcl_moves_under_way", "gauge", "Moves that have begun, or wait for their turn.",
+	    moves.under_way),
+	ALL("guestcl_links", "gauge", "Connections to GPU servers by TLS.", moves.links),
+	ALL("guestcl_moves_total", "counter", "Moves to servers and back.", moves.done),
+	ALL("guestcl_moves_failed_total", "counter", "Moves that came to nothing.", moves.failed),
+	ALL("guestcl_moved_bytes_total", "counter", "What went along with moves.", moves.bytes),
+	{"guestcl_move_pause_seconds_total", "counter",
+	 "Time that sessions stood while they moved.", SECONDS,
+	 offsetof(struct gcl_view, moves.pause)},
+};
+
+static void moves_write(FILE *file, const struct gcl_view *view)
+{
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(moves_metrics); i++) {
+		head(file, &moves_metrics[i]);
+		fputs(moves_metrics[i].name, file);
+		value(file, &moves_metrics[i], view);
+	}
+}
+
 static void paused_write(FILE *file, const struct gcl_view *view)
 {
 	fputs("# HELP guestcl_vm_paused Whether the VM is paused.\n# TYPE guestcl_vm_paused "
@@ -232,5 +254,6 @@ char *gcl_web_metrics(struct json_object *status, size_t *size)
 		parts_write(file, &part_metrics[i], &view);
 	paused_write(file, &view);
 	servers_write(file, &view);
+	moves_write(file, &view);
 	return fclose(file) == 0 ? steal_pointer(&text) : NULL;
 }

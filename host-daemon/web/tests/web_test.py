@@ -32,7 +32,8 @@ def sample():
             vm("anna", memory=2 << 30, busy=1_500_000_000, calls=7, errors=2, traffic=1000, memory_limit=4 << 30),
             {**vm("x", "paused"), "name": NASTY},
         ],
-        sessions=[session(1, "anna")],
+        sessions=[{**session(1, "anna"), "queues_away": 2, "places": [{"server": "a", "device": 0}]}],
+        moves={"under_way": 1, "done": 5, "failed": 2, "bytes": 1 << 20, "pause_ns": 1_500_000_000, "links": 1},
         etcd={"state": "down", "state_s": 3.5, "error": "x"},
         servers=[{"name": name, "state": state} for name, state in (("a", "stale"), ("b", "stale"), ("c", "known"))],
     )
@@ -95,6 +96,13 @@ class Metrics(Case):
             ("guestcl_servers", {"state": "known"}, 1),
             ("guestcl_servers", {"state": "up"}, 0),
             ("guestcl_etcd_up", {}, 0),
+            ("guestcl_queues_away", {}, 2),
+            ("guestcl_moves_under_way", {}, 1),
+            ("guestcl_moves_total", {}, 5),
+            ("guestcl_moves_failed_total", {}, 2),
+            ("guestcl_moved_bytes_total", {}, 1 << 20),
+            ("guestcl_move_pause_seconds_total", {}, 1.5),
+            ("guestcl_links", {}, 1),
         ]:
             self.assertAlmostEqual(self.value(families, name, **labels), value, msg=name)
 
