@@ -93,7 +93,7 @@ ARROWS = {
     "tests/net": {"CL"},
     # A runtime under the worker that does nothing, for fuzzing.
     "tests/stub-runtime": {"virtio-cl/base", "CL"},
-    "tests/bench": {"virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "tests/bench": {"host-daemon/worker", "virtio-cl", "virtio-cl/base", "proto", "CL"},
     "tests/code": {"virtio-cl", "virtio-cl/base", "proto"},
     # Programs for a guest, which know the driver.
     "tests/vm": {"virtio-cl/uapi", "CL"},

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What copying an object's contents from side to side costs, beside memcpy() and hashing: with and
+ * without sums, nothing or all of it being new, for several sizes of chunks.
+ *
+ * The sides are contexts of the first platform, or of those that --from and --to number. Prints
+ * "name value unit" lines.
+ */
+#define CL_TARGET_OPENCL_VERSION 120
+#include <CL/cl.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+#include "copy.h"
+
+#define MIB ((size_t)1 << 20)
+
+struct side {
+	cl_context context;
+	cl_command_queue queue;
+	cl_mem mem;
+};
+
+static size_t size = 512 * MIB;
+static char *memory;
+
+static double now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void require(cl_int status, const char *what)
+{
+	if (status != CL_SUCCESS) {
+		fprintf(stderr, "%s: %d\n", what, status);
+		exit(1);
+	}
+}
+
+static void print(const char *name, size_t chunk, unsigned count, double seconds)
+{
+	char what[64];
+
+	snprintf(what, sizeof what, chunk ? "%s-%zuMx%u" : "%s", name, chunk / MIB, count);
+	printf("%-32s %8.2f GB/s\n", what, (double)size / seconds * 1e-9);
+	fflush(stdout);
+}
+
+static void side_init(struct side *side, unsigned number)
+{
+	cl_platform_id platforms[8] = {0};
+	cl_device_id device;
+	cl_int status;
+	cl_uint found;
+
+	require(clGetPlatformIDs(8, platforms, &found), "clGetPlatformIDs");
+	require(number < found && number < 8 ? CL_SUCCESS : CL_INVALID_PLATFORM, "platforms");
+	require(clGetDeviceIDs(platforms[number], CL_DEVICE_TYPE_ALL, 1, &device, NULL),
+		"clGetDeviceIDs");
+	side->context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
+	require(status, "clCreateContext");
+	side->queue = clCreateCommandQueue(side->context, device, 0, &status);
+	require(status, "clCreateCommandQueue");
+	side->mem = clCreateBuffer(side->context, CL_MEM_READ_WRITE, size, NULL, &status);
+	require(status, "clCreateBuffer");
+	require(clEnqueueWriteBuffer(side->queue, side->mem, CL_TRUE, 0, size, memory, 0, NULL,
+				     NULL),
+		"clEnqueueWriteBuffer");
+}
+
+static void side_fini(struct side *side)
+{
+	clReleaseMemObject(side->mem);
+	clReleaseCommandQueue(side->queue);
+	clReleaseContext(side->context);
+}
+
+/* The best of three. */
+static double run(struct gcl_copy *copy, struct gcl_copy_room *room, bool forget)
+{
+	double best = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		double start, took;
+
+		if (forget)
+			gcl_copy_sums_forget(copy->sums);
+		start = now();
+		gcl_copy_run(copy, room);
+		took = now() - start;
+		require(copy->status, "gcl_copy_run");
+		best = i && best < took ? best : took;
+	}
+	return best;
+}
+
+static void measure(const struct side *from, const struct side *to, size_t chunk, unsigned count)
+{
+	struct gcl_copy_room *room = gcl_copy_room_create(chunk, count);
+	struct gcl_copy copy = {
+		.from = from->mem,
+		.to = to->mem,
+		.from_queue = from->queue,
+		.to_queue = to->queue,
+		.type = CL_MEM_OBJECT_BUFFER,
+		.size = size,
+	};
+
+	require(room ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY, "room");
+	print("copy", chunk, count, run(&copy, room, false));
+	copy.sums = gcl_copy_sums_create(size);
+	print("copy-sums-all-new", chunk, count, run(&copy, room, true));
+	print("copy-sums-nothing-new", chunk, count, run(&copy, room, false));
+	gcl_copy_sums_destroy(copy.sums);
+	gcl_copy_room_destroy(room);
+}
+
+/* What the parts cost, each alone: of memory that no cache holds. */
+static void measure_parts(void)
+{
+	const size_t block = (size_t)64 << 10;
+	char *other = malloc(size);
+	uint64_t sum = 0;
+	double start;
+
+	require(other ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY, "malloc");
+	memset(other, 1, size);
+	start = now();
+	memcpy(other, memory, size);
+	print("memcpy", 0, 0, now() - start);
+	start = now();
+	for (size_t at = 0; at < size; at += block)
+		sum += XXH3_128bits(other + at, block).low64;
+	print("hash", 0, 0, now() - start);
+	start = now();
+	for (size_t at = 0; at < size; at += block)
+		sum += XXH3_128bits(other + at % (2 * MIB), block).low64;
+	print("hash-cached", 0, 0, now() - start);
+	if (sum == 1)
+		printf("what luck\n");
+	free(other);
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *otherwise)
+{
+	for (int i = 1; i + 1 < argc; i++)
+		if (!strcmp(argv[i], name))
+			return argv[i + 1];
+	return otherwise;
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t chunks[] = {1, 4, 16};
+	struct side from, to;
+
+	size = strtoul(option(argc, argv, "--mib", "512"), NULL, 0) * MIB;
+	memory = malloc(size);
+	require(memory && size ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY, "malloc");
+	for (size_t i = 0; i < size; i++)
+		memory[i] = (char)(i * 2654435761u >> 13);
+	side_init(&from, (unsigned)atoi(option(argc, argv, "--from", "0")));
+	side_init(&to, (unsigned)atoi(option(argc, argv, "--to", "0")));
+	measure_parts();
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned count = 2; count <= 8; count *= 2)
+			measure(&from, &to, chunks[i] * MIB, count);
+	side_fini(&from);
+	side_fini(&to);
+	free(memory);
+	return 0;
+}
