@@ -36,16 +36,21 @@ struct build {
 	struct gcl_recipe *before, *after; /* the program's: what it was, and will be */
 };
 
+static void build_recipes_put(struct build *build)
+{
+	for (cl_uint i = 0; i < build->input_count; i++)
+		gcl_recipe_put(steal_pointer(&build->recipes[i]));
+	gcl_recipe_put(steal_pointer(&build->before));
+	gcl_recipe_put(steal_pointer(&build->after));
+}
+
 static void build_free(struct build *build)
 {
 	if (!build)
 		return;
-	for (cl_uint i = 0; i < build->input_count; i++) {
+	for (cl_uint i = 0; i < build->input_count; i++)
 		clReleaseProgram(build->inputs[i]);
-		gcl_recipe_put(build->recipes[i]);
-	}
-	gcl_recipe_put(build->before);
-	gcl_recipe_put(build->after);
+	build_recipes_put(build);
 	if (build->program)
 		clReleaseProgram(build->program);
 	if (build->context)
@@ -123,6 +128,7 @@ static void build_recipe_end(struct build *build, cl_int status)
 		recipe = &build->before;
 	if (recipe && *recipe)
 		gcl_program_recipe_set(build->detail, steal_pointer(recipe));
+	build_recipes_put(build);
 }
 
 /* Hand over to the pool. Return: 0; what goes wrong is answered. */
