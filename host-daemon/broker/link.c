@@ -87,7 +87,7 @@ static void text_clean(char *text, size_t size)
 static void on_readable(struct ev_loop *loop, struct ev_io *io, int events)
 {
 	struct gcl_link *link = io->data;
-	struct gcl_link_said said;
+	struct gcl_link_said said = {0};
 	unsigned count;
 	int fd = -1;
 	ssize_t n = gcl_fds_receive(io->fd, &said, sizeof said, MSG_DONTWAIT, &fd, 1, &count);

@@ -117,18 +117,18 @@ int gcl_control_move_state(struct gcl_control_request *request)
 static void started_add(struct json_object *list, struct gcl_worker_process *worker,
 			const struct gcl_move_order *order)
 {
-	struct json_object *object = json_object_new_object();
+	struct json_object *part = json_object_new_object();
 	char reason[256];
 	uint64_t id;
 
-	json_object_object_add(object, "session", json_object_new_uint64(worker->session));
+	json_object_object_add(part, "session", json_object_new_uint64(worker->session));
 	if (gcl_move_start(worker, order, NULL, NULL, &id, reason, sizeof reason) == 0)
-		json_object_object_add(object, "move", json_object_new_uint64(id));
+		json_object_object_add(part, "move", json_object_new_uint64(id));
 	else
-		json_object_object_add(object, "error", json_object_new_string(reason));
+		json_object_object_add(part, "error", json_object_new_string(reason));
 	if (*order->server)
-		json_object_object_add(object, "server", json_object_new_string(order->server));
-	json_object_array_add(list, object);
+		json_object_object_add(part, "server", json_object_new_string(order->server));
+	json_object_array_add(list, part);
 }
 
 /* Whether it has a session at one of the server's devices, or is about to. */

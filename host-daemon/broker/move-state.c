@@ -60,7 +60,7 @@ static void move_save(const struct gcl_move *move, struct gcl_state *state)
 
 static void move_load(struct gcl_moves *moves, struct gcl_state *state)
 {
-	struct gcl_move *move = calloc(1, sizeof *move), scratch;
+	struct gcl_move *move = calloc(1, sizeof *move), scratch = {0};
 	struct gcl_move *to = move ? move : &scratch;
 	uint64_t session = 0;
 

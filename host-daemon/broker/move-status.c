@@ -96,13 +96,13 @@ static struct json_object *places_status(const struct gcl_worker_process *worker
 	for (unsigned i = 0; i < worker->moves.place_count; i++) {
 		const struct gcl_place *place =
 			gcl_place_find(&worker->broker->moves, worker->moves.places[i]);
-		struct json_object *object;
+		struct json_object *part;
 
 		if (!place)
 			continue;
-		object = json_object_new_object();
-		where_add(object, place->server, place->device);
-		json_object_array_add(list, object);
+		part = json_object_new_object();
+		where_add(part, place->server, place->device);
+		json_object_array_add(list, part);
 	}
 	return list;
 }

@@ -288,10 +288,17 @@ static bool place_was_left(struct gcl_move *move, uint32_t result)
 	return true;
 }
 
-static void text_make(const struct gcl_worker_process *worker, const struct gcl_note *note,
-		      char *text, size_t size)
+static void text_make(const struct gcl_move *move, const struct gcl_note *note, char *text,
+		      size_t size)
 {
-	if (note->device == GCL_MOVE_OFF && gcl_config_moves(&worker->broker->config))
+	const struct gcl_worker_process *worker = move->worker;
+
+	if (note->device == GCL_MOVE_LINK && move->linked)
+		snprintf(
+			text, size,
+			"the server can be reached, but gives no session: see guestcld's log, here "
+			"and there");
+	else if (note->device == GCL_MOVE_OFF && gcl_config_moves(&worker->broker->config))
 		snprintf(text, size,
 			 "it began before a server was configured, or without %.160s "
 			 "(\"client-library\")",
@@ -314,7 +321,7 @@ int gcl_worker_note_moved(struct gcl_worker_process *worker, const struct gcl_no
 		return 0;
 	if (note->device == GCL_MOVE_DONE && move->place)
 		gcl_worker_place_add(&worker->moves, move->place);
-	text_make(worker, note, text, sizeof text);
+	text_make(move, note, text, sizeof text);
 	move_end(move, note->device, text);
 	return 0;
 }

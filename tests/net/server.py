@@ -27,11 +27,12 @@ def free_port(address="127.0.0.1"):
 class Server:
     """guestcld with two VMs: "one", which has a certificate, and "two", which has a key."""
 
-    def __init__(self, folder, address="127.0.0.1", settings=(), wrapper=()):
+    def __init__(self, folder, address="127.0.0.1", settings=(), wrapper=(), servers=()):
         self.folder = pathlib.Path(folder)
         self.address = address
         self.pki = self.folder / "pki"
         self.settings = dict(settings)
+        self.servers = dict(servers)  # name: address, that its sessions can move to
         self.wrapper = list(wrapper)
         self.port = int(self.settings.pop("port", 0)) or free_port()
         self.log = self.folder / "guestcld.log"
@@ -64,11 +65,14 @@ class Server:
             "control-socket": self.control,
             "worker": PATHS["worker"],
             "cache-dir": self.folder / "cache",
+            "client-library": PATHS["library"],
+            "link-program": PATHS["link"],
             **self.settings,
             **changes,
         }
         lines = [f'{key} = "{value}"' for key, value in values.items() if value is not None]
         lines += [f'vm "{name}" {{ session-rate = 0 }}' for name in ("one", "two")]
+        lines += [f'server "{name}" {{ address = "{where}" }}' for name, where in self.servers.items()]
         path = self.folder / "guestcld.conf"
         path.write_text("\n".join(lines) + "\n")
         return path
