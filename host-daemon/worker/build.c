@@ -433,7 +433,7 @@ int gcl_handle_program_link(struct gcl_worker *worker, const struct gcl_call *ca
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
-	build->detail = gcl_program_get(gcl_program_create(worker, entry));
+	build->detail = gcl_program_get(gcl_program_create(worker, entry, context->detail));
 	if (!build->detail)
 		return -ENOMEM;
 

@@ -6,11 +6,13 @@
 
 #include "worker.h"
 
-/* Translates the ids of the events to wait for. */
+/* Translates the ids of the events to wait for. Those of other sides that have completed are left
+ * out. */
 static int waits_find(struct gcl_worker *worker, const Gcl__Command *message,
 		      struct gcl_command *command)
 {
 	cl_event *waits;
+	cl_uint count = 0;
 
 	if (message->n_waits == 0)
 		return 0;
@@ -20,18 +22,20 @@ static int waits_find(struct gcl_worker *worker, const Gcl__Command *message,
 	if (!waits)
 		return -EPROTO;
 	for (size_t i = 0; i < message->n_waits; i++) {
-		const struct gcl_entry *entry =
-			gcl_table_find(worker, message->waits[i], GCL_KIND_EVENT);
+		struct gcl_entry *entry = gcl_table_find(worker, message->waits[i], GCL_KIND_EVENT);
+		cl_int status = CL_SUCCESS;
 
 		if (!entry)
 			return -EPROTO;
-		/* What waits for an event that has failed already hangs in some runtimes. */
-		if (!entry->handle || entry->failed || gcl_event_failed(entry->handle))
-			command->failed = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
-		waits[i] = entry->handle;
+		waits[count] = gcl_event_on(worker, entry, command->queue->context, command->side,
+					    &status);
+		if (status != CL_SUCCESS)
+			command->failed = status;
+		else if (waits[count])
+			count++;
 	}
-	command->wait_count = (cl_uint)message->n_waits;
-	command->waits = waits;
+	command->wait_count = count;
+	command->waits = count ? waits : NULL;
 	return 0;
 }
 
@@ -48,6 +52,7 @@ int gcl_command_begin(struct gcl_worker *worker, const Gcl__Command *message,
 	if (!queue)
 		return -EPROTO;
 	command->queue = queue->detail;
+	command->side = command->queue->side;
 	err = waits_find(worker, message, command);
 	if (err)
 		return err;
@@ -66,8 +71,8 @@ static void event_fail(struct gcl_worker *worker, struct gcl_queue *queue, struc
 	Gcl__EventDone done = GCL__EVENT_DONE__INIT;
 	cl_event event = NULL;
 
-	if (queue->context)
-		event = clCreateUserEvent(queue->context, NULL);
+	if (queue->context->handles[GCL_HOME])
+		event = clCreateUserEvent(queue->context->handles[GCL_HOME], NULL);
 	if (event)
 		clSetUserEventStatus(event, status);
 	entry->handle = event;
@@ -98,9 +103,11 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	if (status != CL_SUCCESS || !command->event)
 		return command_fail(worker, command, status < 0 ? status : CL_OUT_OF_RESOURCES,
 				    what);
-	if (command->kernel)
+	if (command->kernel && command->side == GCL_HOME)
 		gcl_timing_launch(worker, queue, command->event);
 	gcl_meter_add(worker, command);
+	if (gcl_settled(worker, command))
+		return -ENOMEM;
 	if (queue->in_order) {
 		if (queue->last)
 			clReleaseEvent(queue->last);
@@ -110,6 +117,8 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	}
 	if (!entry)
 		return 0;
+	if (command->side != GCL_HOME && gcl_event_made(entry, command->side))
+		return -ENOMEM;
 	/* One reference for the entry, one for the completion, one for the queue. */
 	clRetainEvent(command->event);
 	if (queue->in_order)
@@ -122,6 +131,7 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 					    .payload_offset = command->payload_offset,
 					    .payload_size = command->payload_size,
 					    .prints = command->prints,
+					    .side = command->side,
 				    },
 				    command->event);
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "gather.h"
 #include "worker.h"
 
 /* A completion that needs no callback any more; the session thread will release its event. */
@@ -40,6 +41,8 @@ void gcl_completions_reap(struct gcl_worker *worker)
 
 		if (completion->event)
 			clReleaseEvent(completion->event);
+		atomic_fetch_sub_explicit(&worker->sides.side[completion->side].completions, 1,
+					  memory_order_relaxed);
 		completion->next_free = pool->own;
 		pool->own = completion;
 		completion = next;
@@ -191,13 +194,15 @@ static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *d
 		CL_PROFILING_COMMAND_END,
 	};
 	struct gcl_completion *completion = data;
+	const struct gcl_side *side = &completion->worker->sides.side[completion->side];
 
 	_Static_assert(GCL_ARRAY_SIZE(infos) == GCL_ARRAY_SIZE(completion->times),
 		       "one time for each");
 	if (completion->queue->profiling && completion->event_id)
 		for (size_t i = 0; i < GCL_ARRAY_SIZE(infos); i++)
-			clGetEventProfilingInfo(event, infos[i], sizeof completion->times[i],
-						&completion->times[i], NULL);
+			if (!clGetEventProfilingInfo(event, infos[i], sizeof completion->times[i],
+						     &completion->times[i], NULL))
+				completion->times[i] += (cl_ulong)side->shift;
 	completion_finish(completion, GCL_MIN(status, CL_COMPLETE));
 }
 
@@ -222,6 +227,8 @@ int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion 
 	completion->worker = worker;
 	completion->event = event;
 	atomic_fetch_add_explicit(&worker->completions.outstanding, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->sides.side[what->side].completions, 1,
+				  memory_order_relaxed);
 	pthread_mutex_lock(&queue->lock);
 	gcl_list_append(&queue->awaited, &completion->link);
 	queue->outstanding++;
@@ -294,4 +301,6 @@ void gcl_completions_sweep(struct gcl_worker *worker)
 		queue_sweep(gcl_container_of(it, struct gcl_queue, link));
 	gcl_list_for_each (it, &worker->closing)
 		queue_sweep(gcl_container_of(it, struct gcl_queue, link));
+	gcl_crossings_sweep(worker);
+	gcl_gather_sweep();
 }

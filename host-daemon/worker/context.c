@@ -77,6 +77,8 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 	detail = calloc(1, sizeof *detail);
 	if (!detail)
 		return -ENOMEM;
+	detail->refs = 1;
+	gcl_list_init(&detail->twins);
 	entry->detail = detail;
 	if (!status)
 		detail->devices = gcl_quota_devices(worker, devices, message->n_devices);
@@ -88,13 +90,28 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 		context = clCreateContext(properties, (cl_uint)message->n_devices, devices,
 					  context_notice, (void *)(uintptr_t)message->id, &status);
 	gcl_object_made(worker, entry, context, status);
+	detail->handles[GCL_HOME] = entry->handle;
 	return 0;
+}
+
+struct gcl_context *gcl_context_get(struct gcl_context *context)
+{
+	context->refs++;
+	return context;
+}
+
+void gcl_context_put(struct gcl_context *context)
+{
+	if (!context || --context->refs)
+		return;
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		gcl_context_leave(context, i);
+	gcl_list_remove(&context->twins);
+	free(context);
 }
 
 void gcl_context_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
 	(void)worker;
-	if (entry->handle)
-		clReleaseContext(entry->handle);
-	free(entry->detail);
+	gcl_context_put(entry->detail);
 }

@@ -2,6 +2,7 @@
  * Events: those of commands are made in command.c; here are user events and the end of all.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "worker.h"
 
@@ -55,4 +56,6 @@ void gcl_event_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	(void)worker;
 	if (entry->handle)
 		clReleaseEvent(entry->handle);
+	gcl_event_leave(entry, GCL_SIDES);
+	free(entry->detail);
 }

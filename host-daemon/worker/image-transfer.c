@@ -19,9 +19,10 @@ struct area {
 
 /* Return: false when there is no such image or the area isn't wholly inside it. */
 static bool area_get(struct gcl_worker *worker, struct gcl_command *command, uint64_t id,
-		     const Gcl__Box *origin, const Gcl__Box *region, struct area *area)
+		     enum gcl_access access, const Gcl__Box *origin, const Gcl__Box *region,
+		     struct area *area)
 {
-	area->image = gcl_mem_use(worker, id, command);
+	area->image = gcl_mem_use(worker, id, command, access);
 	if (!area->image || !gcl_mem_is_image(area->image))
 		return false;
 	gcl_box_get(origin, area->origin);
@@ -65,7 +66,8 @@ int gcl_handle_image_read(struct gcl_worker *worker, const struct gcl_call *call
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	if (!area_get(worker, &command, message->image, message->origin, message->region, &area) ||
+	if (!area_get(worker, &command, message->image, GCL_ACCESS_READ, message->origin,
+		      message->region, &area) ||
 	    !gcl_image_layout(area.image, area.region, &row, &slice, &size))
 		return -EPROTO;
 	host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, size);
@@ -75,8 +77,8 @@ int gcl_handle_image_read(struct gcl_worker *worker, const struct gcl_call *call
 	command.payload_offset = message->heap_offset;
 	command.payload_size = size;
 	command.work = gcl_meter_move(size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueReadImage, area.image->handle, CL_FALSE,
-			   area.origin, area.region, row, slice, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueReadImage, area.image->handles[command.side],
+			   CL_FALSE, area.origin, area.region, row, slice, host);
 }
 
 int gcl_handle_image_write(struct gcl_worker *worker, const struct gcl_call *call)
@@ -92,7 +94,8 @@ int gcl_handle_image_write(struct gcl_worker *worker, const struct gcl_call *cal
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	if (!area_get(worker, &command, message->image, message->origin, message->region, &area) ||
+	if (!area_get(worker, &command, message->image, GCL_ACCESS_WRITE, message->origin,
+		      message->region, &area) ||
 	    !gcl_image_layout(area.image, area.region, &row, &slice, &size) ||
 	    size > call->head->payload_size)
 		return -EPROTO;
@@ -101,8 +104,8 @@ int gcl_handle_image_write(struct gcl_worker *worker, const struct gcl_call *cal
 		return -EPROTO;
 
 	command.work = gcl_meter_move(size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueWriteImage, area.image->handle, CL_FALSE,
-			   area.origin, area.region, row, slice, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueWriteImage, area.image->handles[command.side],
+			   CL_FALSE, area.origin, area.region, row, slice, host);
 }
 
 int gcl_handle_image_copy(struct gcl_worker *worker, const struct gcl_call *call)
@@ -115,14 +118,16 @@ int gcl_handle_image_copy(struct gcl_worker *worker, const struct gcl_call *call
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	if (!area_get(worker, &command, message->src, message->src_origin, message->region, &src) ||
-	    !area_get(worker, &command, message->dst, message->dst_origin, message->region, &dst) ||
+	if (!area_get(worker, &command, message->src, GCL_ACCESS_READ, message->src_origin,
+		      message->region, &src) ||
+	    !area_get(worker, &command, message->dst, GCL_ACCESS_WRITE, message->dst_origin,
+		      message->region, &dst) ||
 	    src.image->element_size != dst.image->element_size)
 		return -EPROTO;
 
 	command.work = gcl_meter_move(area_size(&src));
-	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImage, src.image->handle,
-			   dst.image->handle, src.origin, dst.origin, src.region);
+	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImage, src.image->handles[command.side],
+			   dst.image->handles[command.side], src.origin, dst.origin, src.region);
 }
 
 int gcl_handle_image_fill(struct gcl_worker *worker, const struct gcl_call *call)
@@ -136,11 +141,12 @@ int gcl_handle_image_fill(struct gcl_worker *worker, const struct gcl_call *call
 	if (err)
 		return err;
 	if (message->color.len != COLOR_SIZE ||
-	    !area_get(worker, &command, message->image, message->origin, message->region, &area))
+	    !area_get(worker, &command, message->image, GCL_ACCESS_WRITE, message->origin,
+		      message->region, &area))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(area_size(&area));
-	return GCL_ENQUEUE(worker, &command, clEnqueueFillImage, area.image->handle,
+	return GCL_ENQUEUE(worker, &command, clEnqueueFillImage, area.image->handles[command.side],
 			   message->color.data, area.origin, area.region);
 }
 
@@ -155,14 +161,16 @@ int gcl_handle_image_to_buffer(struct gcl_worker *worker, const struct gcl_call 
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	buffer = gcl_mem_use(worker, message->dst, &command);
-	if (!area_get(worker, &command, message->src, message->origin, message->region, &area) ||
+	buffer = gcl_mem_use(worker, message->dst, &command, GCL_ACCESS_WRITE);
+	if (!area_get(worker, &command, message->src, GCL_ACCESS_READ, message->origin,
+		      message->region, &area) ||
 	    !area_fits(&area, buffer, message->offset))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(area_size(&area));
-	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImageToBuffer, area.image->handle,
-			   buffer->handle, area.origin, area.region, message->offset);
+	return GCL_ENQUEUE(worker, &command, clEnqueueCopyImageToBuffer,
+			   area.image->handles[command.side], buffer->handles[command.side],
+			   area.origin, area.region, message->offset);
 }
 
 int gcl_handle_buffer_to_image(struct gcl_worker *worker, const struct gcl_call *call)
@@ -176,12 +184,14 @@ int gcl_handle_buffer_to_image(struct gcl_worker *worker, const struct gcl_call 
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	buffer = gcl_mem_use(worker, message->src, &command);
-	if (!area_get(worker, &command, message->dst, message->origin, message->region, &area) ||
+	buffer = gcl_mem_use(worker, message->src, &command, GCL_ACCESS_READ);
+	if (!area_get(worker, &command, message->dst, GCL_ACCESS_WRITE, message->origin,
+		      message->region, &area) ||
 	    !area_fits(&area, buffer, message->offset))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(area_size(&area));
-	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferToImage, buffer->handle,
-			   area.image->handle, message->offset, area.origin, area.region);
+	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferToImage,
+			   buffer->handles[command.side], area.image->handles[command.side],
+			   message->offset, area.origin, area.region);
 }

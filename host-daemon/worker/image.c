@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* Of OpenCL 2.0 and later: newer runtimes list such formats for every program. */
 enum {
@@ -144,10 +145,10 @@ bool gcl_image_layout(const struct gcl_mem *image, const size_t region[3], size_
 
 /* The buffer that a 1D image buffer shows. Return: false when the guest broke the protocol. */
 static bool image_buffer(struct gcl_worker *worker, const Gcl__ImageCreate *message,
-			 const struct gcl_mem *mem, const struct gcl_mem **out)
+			 const struct gcl_mem *mem, struct gcl_mem **out)
 {
 	struct gcl_entry *entry;
-	const struct gcl_mem *buffer;
+	struct gcl_mem *buffer;
 	uint64_t size;
 
 	*out = NULL;
@@ -224,7 +225,7 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 			      .image_row_pitch = message->row_pitch,
 			      .image_slice_pitch = message->slice_pitch};
 	cl_mem_flags flags = gcl_mem_flags(message->flags);
-	const struct gcl_mem *buffer = NULL;
+	struct gcl_mem *buffer = NULL;
 	const struct gcl_context *detail;
 	struct gcl_mem described = {0}, *mem;
 	struct gcl_entry *entry;
@@ -240,15 +241,23 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 	if (!mem)
 		return entry ? -ENOMEM : -EPROTO;
 
-	*mem = described;
-	mem->context = context->handle;
+	mem->type = described.type;
+	mem->element_size = described.element_size;
+	memcpy(mem->extent, described.extent, sizeof mem->extent);
+	mem->context = gcl_context_get(context->detail);
+	mem->flags = flags;
+	mem->format = format;
+	gcl_contents_init(&mem->contents, host);
+	if (buffer)
+		mem->parent = gcl_mem_get(buffer);
 	status = context->failed;
 	if (status == CL_SUCCESS && buffer)
 		status = buffer->context != mem->context ? CL_INVALID_CONTEXT : buffer->failed;
 	if (status == CL_SUCCESS && !mem->element_size)
 		status = CL_IMAGE_FORMAT_NOT_SUPPORTED;
+	if (status == CL_SUCCESS && buffer)
+		desc.buffer = gcl_mem_on(worker, buffer, GCL_HOME, &status);
 	if (status == CL_SUCCESS) {
-		desc.buffer = buffer ? buffer->handle : NULL;
 		if (host)
 			flags |= CL_MEM_COPY_HOST_PTR;
 		detail = context->detail;

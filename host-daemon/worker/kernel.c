@@ -15,15 +15,26 @@ void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	(void)worker;
 	if (entry->handle)
 		clReleaseKernel(entry->handle);
-	if (kernel) {
-		gcl_recipe_put(kernel->recipe);
-		gcl_program_put(kernel->program);
-	}
+	if (!kernel)
+		return;
+	gcl_kernel_twins_fini(kernel);
+	gcl_recipe_put(kernel->recipe);
+	gcl_context_put(kernel->owner);
+	gcl_program_put(kernel->program);
 	free(kernel);
 }
 
+static void arg_inspect(const struct gcl_worker *worker, struct gcl_kernel_arg *arg,
+			cl_kernel kernel, cl_uint index)
+{
+	arg->kind = gcl_arg_kind(kernel, index);
+	if (worker->client)
+		arg->access = gcl_arg_access(kernel, index);
+}
+
 /* Return: the signature of @handle, or NULL and *@status. */
-static struct gcl_kernel *kernel_inspect(cl_kernel handle, cl_int *status)
+static struct gcl_kernel *kernel_inspect(const struct gcl_worker *worker, cl_kernel handle,
+					 cl_int *status)
 {
 	struct gcl_kernel *kernel;
 	cl_context context;
@@ -44,7 +55,7 @@ static struct gcl_kernel *kernel_inspect(cl_kernel handle, cl_int *status)
 	kernel->context = context;
 	kernel->arg_count = arg_count;
 	for (cl_uint i = 0; i < arg_count; i++)
-		kernel->args[i].kind = gcl_arg_kind(handle, i);
+		arg_inspect(worker, &kernel->args[i], handle, i);
 	return kernel;
 }
 
@@ -67,7 +78,7 @@ int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *c
 	if (status == CL_SUCCESS)
 		handle = clCreateKernel(program->handle, message->name, &status);
 	if (status == CL_SUCCESS && handle)
-		kernel = kernel_inspect(handle, &status);
+		kernel = kernel_inspect(worker, handle, &status);
 	if (handle && !kernel) {
 		clReleaseKernel(handle);
 		handle = NULL;
@@ -75,6 +86,7 @@ int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *c
 	if (kernel) {
 		kernel->program = gcl_program_get(program->detail);
 		kernel->recipe = gcl_program_recipe(program->detail);
+		kernel->owner = gcl_context_get(kernel->program->context);
 	}
 	entry->detail = kernel;
 	gcl_object_made(worker, entry, handle, status);

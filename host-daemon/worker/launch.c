@@ -12,11 +12,11 @@
 #define DIMS_MAX 3u
 
 /* A memory object as an argument. NULL is a buffer that isn't there. */
-static int mem_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
-		   const Gcl__Argument *arg, cl_int *status)
+static int mem_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const Gcl__Argument *arg,
+		   cl_int *status)
 {
 	const struct gcl_entry *entry;
-	const struct gcl_mem *mem;
+	struct gcl_mem *mem = NULL;
 	cl_mem handle = NULL;
 
 	if (arg->object) {
@@ -28,18 +28,21 @@ static int mem_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
 			*status = mem->failed;
 		else if (gcl_mem_is_image(mem) != (arg->kind == GCL_ARG_IMAGE))
 			*status = CL_INVALID_ARG_VALUE;
-		else if (mem->context != kernel->context)
+		else if (mem->context->handles[GCL_HOME] != kernel->context)
 			*status = CL_INVALID_CONTEXT;
-		handle = mem->handle;
+		handle = mem->handles[GCL_HOME];
 	} else if (arg->kind == GCL_ARG_IMAGE) {
 		*status = CL_INVALID_ARG_VALUE;
 	}
-	if (*status == CL_SUCCESS)
+	/* One that isn't at home is set when it is. */
+	if (*status == CL_SUCCESS && (handle || !mem))
 		*status = clSetKernelArg(kernel->handle, arg->index, sizeof handle, &handle);
+	if (*status == CL_SUCCESS && worker->client)
+		gcl_arg_keep_mem(&kernel->args[arg->index], mem);
 	return 0;
 }
 
-static int sampler_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+static int sampler_set(struct gcl_worker *worker, struct gcl_kernel *kernel,
 		       const Gcl__Argument *arg, cl_int *status)
 {
 	const struct gcl_entry *entry = gcl_table_find(worker, arg->object, GCL_KIND_SAMPLER);
@@ -51,18 +54,29 @@ static int sampler_set(struct gcl_worker *worker, const struct gcl_kernel *kerne
 	*status = entry->failed;
 	if (*status == CL_SUCCESS)
 		*status = clSetKernelArg(kernel->handle, arg->index, sizeof handle, &handle);
+	if (*status == CL_SUCCESS && worker->client)
+		gcl_arg_keep_sampler(&kernel->args[arg->index], entry->detail);
 	return 0;
 }
 
-static int arg_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
-		   const Gcl__Argument *arg, cl_int *status)
+/* A value, or local memory. @data: NULL for that. */
+static int value_set(struct gcl_worker *worker, struct gcl_kernel *kernel, uint32_t index,
+		     size_t size, const void *data, cl_int *status)
+{
+	*status = clSetKernelArg(kernel->handle, index, size, data);
+	if (*status == CL_SUCCESS && worker->client)
+		return gcl_arg_keep_value(&kernel->args[index], size, data);
+	return 0;
+}
+
+static int arg_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const Gcl__Argument *arg,
+		   cl_int *status)
 {
 	switch (arg->kind) {
 	case GCL_ARG_VALUE:
 		if (!arg->data.len || arg->data.len > GCL_INLINE_MAX)
 			return -EPROTO;
-		*status = clSetKernelArg(kernel->handle, arg->index, arg->data.len, arg->data.data);
-		return 0;
+		return value_set(worker, kernel, arg->index, arg->data.len, arg->data.data, status);
 	case GCL_ARG_BUFFER:
 	case GCL_ARG_IMAGE:
 		return mem_set(worker, kernel, arg, status);
@@ -71,8 +85,7 @@ static int arg_set(struct gcl_worker *worker, const struct gcl_kernel *kernel,
 	case GCL_ARG_LOCAL:
 		if (!arg->local_size)
 			return -EPROTO;
-		*status = clSetKernelArg(kernel->handle, arg->index, arg->local_size, NULL);
-		return 0;
+		return value_set(worker, kernel, arg->index, arg->local_size, NULL, status);
 	default:
 		return -EPROTO;
 	}
@@ -134,16 +147,48 @@ static uint64_t launch_work(const struct gcl_kernel *kernel, const Gcl__Launch *
 
 _Static_assert(sizeof(size_t) == sizeof(uint64_t), "sizes of a message are given to the runtime");
 
-static int launch_enqueue(struct gcl_worker *worker, const struct gcl_kernel *kernel,
+/* What the kernel may do with its arguments' objects; and the kernel of the queue's side. Return:
+ * 0, -ENOMEM. */
+static int kernel_prepare(struct gcl_worker *worker, struct gcl_kernel *kernel,
+			  struct gcl_command *command, cl_kernel *handle)
+{
+	cl_int status = CL_SUCCESS;
+
+	*handle = kernel->handle;
+	if (!worker->client || command->failed)
+		return 0;
+	for (cl_uint i = 0; i < kernel->arg_count; i++) {
+		const struct gcl_kernel_arg *arg = &kernel->args[i];
+
+		enum gcl_access access = arg->access;
+
+		if (arg->mem && arg->mem->flags & CL_MEM_READ_ONLY)
+			access = GCL_ACCESS_READ;
+		if (arg->mem && gcl_use_note(worker, command, arg->mem, access))
+			return -ENOMEM;
+	}
+	gcl_settle(worker, command);
+	if (!command->failed)
+		*handle = gcl_kernel_on(worker, kernel, command->side, &status);
+	if (status != CL_SUCCESS)
+		command->failed = status;
+	return 0;
+}
+
+static int launch_enqueue(struct gcl_worker *worker, struct gcl_kernel *kernel,
 			  const Gcl__Launch *message, struct gcl_command *command)
 {
+	cl_kernel handle;
+	int err = kernel_prepare(worker, kernel, command, &handle);
 	const size_t *offset = message->n_offset ? message->offset : NULL;
 	const size_t *local = message->n_local ? message->local : NULL;
 
+	if (err)
+		return err;
 	if (message->task)
-		return GCL_ENQUEUE(worker, command, clEnqueueTask, kernel->handle);
-	return GCL_ENQUEUE(worker, command, clEnqueueNDRangeKernel, kernel->handle, message->dims,
-			   offset, message->global, local);
+		return GCL_ENQUEUE(worker, command, clEnqueueTask, handle);
+	return GCL_ENQUEUE(worker, command, clEnqueueNDRangeKernel, handle, message->dims, offset,
+			   message->global, local);
 }
 
 int gcl_handle_launch(struct gcl_worker *worker, const struct gcl_call *call)

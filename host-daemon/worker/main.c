@@ -160,6 +160,13 @@ static const char *prepare(struct gcl_worker *worker)
 	 * here through the daemon. */
 	setenv("GUESTCL_CHANNEL", GCL_NO_CHANNEL, 1);
 	setenv("GUESTCL_SOCKET", GCL_NO_CHANNEL, 1);
+	if (worker->client) {
+		const char *failure = gcl_sides_load(worker->client);
+
+		if (failure)
+			return failure;
+	}
+	gcl_sides_inject(&worker->sides);
 	if (gcl_print_start(worker))
 		return "no pipe for what kernels print";
 	if (gcl_snapshot_make(worker))

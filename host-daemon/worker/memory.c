@@ -23,7 +23,8 @@ struct freed {
 	struct gcl_charge charge;
 };
 
-struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command)
+struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command,
+			    enum gcl_access access)
 {
 	struct gcl_entry *entry = gcl_table_find(worker, id, GCL_KIND_MEM);
 	struct gcl_mem *mem = entry ? entry->detail : NULL;
@@ -34,6 +35,8 @@ struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_c
 	}
 	if (command->failed)
 		return mem;
+	if (worker->client && gcl_use_note(worker, command, mem, access))
+		return NULL;
 	if (mem->failed)
 		command->failed = mem->failed;
 	else if (mem->context != command->queue->context)
@@ -41,12 +44,30 @@ struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_c
 	return mem;
 }
 
+struct gcl_mem *gcl_mem_get(struct gcl_mem *mem)
+{
+	mem->refs++;
+	return mem;
+}
+
+void gcl_mem_put(struct gcl_mem *mem)
+{
+	if (!mem || --mem->refs)
+		return;
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		if (mem->handles[i])
+			clReleaseMemObject(mem->handles[i]);
+	gcl_contents_fini(&mem->contents);
+	gcl_list_remove(&mem->twins);
+	gcl_context_put(mem->context);
+	gcl_mem_put(mem->parent);
+	free(mem);
+}
+
 void gcl_mem_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
 	(void)worker;
-	if (entry->handle)
-		clReleaseMemObject(entry->handle);
-	free(entry->detail);
+	gcl_mem_put(entry->detail);
 }
 
 struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_entry **out)
@@ -57,6 +78,10 @@ struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_e
 	if (!*out)
 		return NULL;
 	mem = calloc(1, sizeof *mem);
+	if (mem) {
+		mem->refs = 1;
+		gcl_list_init(&mem->twins);
+	}
 	(*out)->detail = mem;
 	return mem;
 }
@@ -66,7 +91,7 @@ void gcl_mem_made(struct gcl_worker *worker, struct gcl_entry *entry, cl_mem han
 	struct gcl_mem *mem = entry->detail;
 
 	gcl_object_made(worker, entry, handle, status);
-	mem->handle = entry->handle;
+	mem->handles[GCL_HOME] = entry->handle;
 	mem->failed = entry->failed;
 }
 
@@ -208,9 +233,11 @@ int gcl_handle_buffer_create(struct gcl_worker *worker, const struct gcl_call *c
 	if (!mem)
 		return entry ? -ENOMEM : -EPROTO;
 
-	mem->context = context->handle;
+	mem->context = gcl_context_get(context->detail);
 	mem->type = CL_MEM_OBJECT_BUFFER;
 	mem->size = message->size;
+	mem->flags = gcl_mem_flags(message->flags);
+	gcl_contents_init(&mem->contents, host);
 	mem->resident = message->resident;
 	status = buffer_make(worker, message, context, flags, host, &handle);
 	gcl_mem_made(worker, entry, handle, status);
@@ -223,10 +250,10 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 {
 	const Gcl__SubBufferCreate *message = (const Gcl__SubBufferCreate *)call->message;
 	struct gcl_entry *parent_entry = gcl_table_find(worker, message->parent, GCL_KIND_MEM);
-	const struct gcl_mem *parent = parent_entry ? parent_entry->detail : NULL;
+	struct gcl_mem *parent = parent_entry ? parent_entry->detail : NULL;
 	cl_buffer_region region = {.origin = message->origin, .size = message->size};
+	cl_mem parent_handle = NULL, handle = NULL;
 	struct gcl_entry *entry;
-	cl_mem handle = NULL;
 	cl_int status;
 	struct gcl_mem *mem;
 
@@ -237,12 +264,19 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 	if (!mem)
 		return entry ? -ENOMEM : -EPROTO;
 
-	mem->context = parent->context;
+	mem->context = gcl_context_get(parent->context);
+	/* There are no parts of parts. */
+	if (!parent->parent)
+		mem->parent = gcl_mem_get(parent);
 	mem->type = CL_MEM_OBJECT_BUFFER;
 	mem->size = message->size;
-	status = parent->failed;
+	mem->flags = gcl_mem_flags(message->flags);
+	mem->origin = message->origin;
+	status = parent->parent ? CL_INVALID_MEM_OBJECT : parent->failed;
 	if (status == CL_SUCCESS)
-		handle = clCreateSubBuffer(parent->handle, gcl_mem_flags(message->flags),
+		parent_handle = gcl_mem_on(worker, parent, GCL_HOME, &status);
+	if (status == CL_SUCCESS)
+		handle = clCreateSubBuffer(parent_handle, gcl_mem_flags(message->flags),
 					   CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
 	gcl_mem_made(worker, entry, handle, status);
 	return 0;
@@ -252,6 +286,7 @@ int gcl_handle_migrate(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__Migrate *message = (const Gcl__Migrate *)call->message;
 	struct gcl_command command;
+	struct gcl_mem **mems;
 	cl_mem *handles;
 	int err;
 
@@ -261,15 +296,17 @@ int gcl_handle_migrate(struct gcl_worker *worker, const struct gcl_call *call)
 	if (!message->n_mems || message->n_mems > UINT32_MAX)
 		return -EPROTO;
 	handles = gcl_arena_alloc(&worker->arena, message->n_mems * sizeof(cl_mem));
-	if (!handles)
+	mems = gcl_arena_alloc(&worker->arena, message->n_mems * sizeof *mems);
+	if (!handles || !mems)
 		return -ENOMEM;
 	for (size_t i = 0; i < message->n_mems; i++) {
-		const struct gcl_mem *mem = gcl_mem_use(worker, message->mems[i], &command);
-
-		if (!mem)
+		mems[i] = gcl_mem_use(worker, message->mems[i], &command, GCL_ACCESS_READ);
+		if (!mems[i])
 			return -EPROTO;
-		handles[i] = mem->handle;
 	}
+	gcl_settle(worker, &command);
+	for (size_t i = 0; i < message->n_mems; i++)
+		handles[i] = mems[i]->handles[command.side];
 	return GCL_ENQUEUE(worker, &command, clEnqueueMigrateMemObjects, (cl_uint)message->n_mems,
 			   handles, message->flags);
 }

@@ -16,7 +16,8 @@
 
 const char *const gcl_program_sizes_names[] = {"auto", "always", "never", NULL};
 
-struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_entry *entry)
+struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_entry *entry,
+				       struct gcl_context *context)
 {
 	struct gcl_program *program = calloc(1, sizeof *program);
 
@@ -25,6 +26,7 @@ struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_ent
 	program->refs = 1;
 	program->worker = worker;
 	program->entry = entry;
+	program->context = gcl_context_get(context);
 	pthread_mutex_init(&program->lock, NULL);
 	entry->detail = program;
 	return program;

@@ -46,6 +46,7 @@ void gcl_program_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	if (!program)
 		return;
 	program->entry = NULL;
+	gcl_context_put(steal_pointer(&program->context));
 	gcl_link_put(steal_pointer(&program->link));
 	gcl_program_put(program);
 }
@@ -132,7 +133,7 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
-	if (!gcl_program_create(worker, entry))
+	if (!gcl_program_create(worker, entry, context->detail))
 		return -ENOMEM;
 	/* The runtime would take a length of 0 for "up to the NUL". */
 	if (!length)
@@ -203,7 +204,7 @@ int gcl_handle_program_create_binary(struct gcl_worker *worker, const struct gcl
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
-	if (!gcl_program_create(worker, entry))
+	if (!gcl_program_create(worker, entry, context->detail))
 		return -ENOMEM;
 
 	status = context->failed;
@@ -239,7 +240,7 @@ int gcl_handle_program_create_built_in(struct gcl_worker *worker, const struct g
 	entry = gcl_table_add(worker, message->id, GCL_KIND_PROGRAM);
 	if (!entry)
 		return -EPROTO;
-	if (!gcl_program_create(worker, entry))
+	if (!gcl_program_create(worker, entry, context->detail))
 		return -ENOMEM;
 
 	status = context->failed;

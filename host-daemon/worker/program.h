@@ -28,10 +28,11 @@ void gcl_link_put(struct gcl_link *link); /* accepts NULL */
 struct gcl_program {
 	_Atomic unsigned refs; /* the entry, its kernels, its builds, the list of refused ones */
 	struct gcl_worker *worker;
-	struct gcl_entry *entry;   /* session thread: until its release */
-	struct gcl_link *link;	   /* session thread: of a linked one, until it is first used */
-	pthread_mutex_t lock;	   /* protects what follows; the quota's is taken under it */
-	struct gcl_recipe *recipe; /* see recipe.h; may be NULL */
+	struct gcl_entry *entry;     /* session thread: until its release */
+	struct gcl_context *context; /* session thread: a reference, until the entry's release */
+	struct gcl_link *link;	     /* session thread: of a linked one, until it is first used */
+	pthread_mutex_t lock;	     /* protects what follows; the quota's is taken under it */
+	struct gcl_recipe *recipe;   /* see recipe.h; may be NULL */
 	uint64_t bytes[GCL_PAGE_DEVICES_MAX]; /* charged */
 	_Atomic bool refused;		      /* it is in worker.refused, or about to be */
 	struct gcl_program *next_refused;
@@ -64,7 +65,8 @@ int gcl_devices_named(struct gcl_worker *worker, struct gcl_arena *arena, const 
 /* ------------------------------------------------------------ program-memory.c */
 
 /** gcl_program_create() - the detail of @entry, set there. Return: NULL without memory. */
-struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_entry *entry);
+struct gcl_program *gcl_program_create(struct gcl_worker *worker, struct gcl_entry *entry,
+				       struct gcl_context *context);
 
 /* Both accept NULL. The last one who puts it gives back what was charged. */
 struct gcl_program *gcl_program_get(struct gcl_program *program);
@@ -120,6 +122,14 @@ void gcl_binaries_answer(struct gcl_worker *worker, struct gcl_arena *arena, uin
 /** gcl_arg_kind() - what argument @index of @kernel is, GCL_ARG_UNKNOWN when the runtime doesn't
  * say. */
 enum gcl_arg_kind gcl_arg_kind(cl_kernel kernel, cl_uint index);
+
+/**
+ * gcl_arg_access() - what @kernel may do with a memory object as argument @index.
+ *
+ * A kernel that casts const away and writes breaks its promise (OpenCL C 1.2, 6.5.3), and what it
+ * writes may be lost when its queue moves.
+ */
+enum gcl_access gcl_arg_access(cl_kernel kernel, cl_uint index);
 
 /** gcl_arg_describe() - everything the guest is told of an argument; strings from @arena. */
 void gcl_arg_describe(struct gcl_arena *arena, cl_kernel kernel, cl_uint index, Gcl__ArgInfo *info);

@@ -24,14 +24,13 @@ static struct gcl_queue *detail_create(const struct gcl_worker *worker,
 	pthread_mutexattr_destroy(&attributes);
 	gcl_list_init(&queue->awaited);
 	queue->id = message->id;
-	queue->context = context->handle;
+	queue->context = gcl_context_get(context->detail);
 	queue->device = device->handle;
+	queue->properties = message->properties;
 	queue->in_order = !(message->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
-	queue->page_index = gcl_worker_page_index(worker, queue->device);
+	queue->home_index = gcl_worker_page_index(worker, queue->device);
+	queue->page_index = queue->home_index;
 	queue->profiling = message->properties & CL_QUEUE_PROFILING_ENABLE;
-	/* Failed commands need the context for their events even when there is no queue. */
-	if (queue->context)
-		clRetainContext(queue->context);
 	return queue;
 }
 
@@ -58,8 +57,9 @@ int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *ca
 	status = context->failed ? context->failed : device->failed;
 	if (!status)
 		queue->handle = clCreateCommandQueue(
-			queue->context, queue->device,
+			context->handle, queue->device,
 			message->properties | CL_QUEUE_PROFILING_ENABLE, &status);
+	queue->home = queue->handle;
 	gcl_object_made(worker, entry, queue->handle, status);
 	return 0;
 }
@@ -73,10 +73,10 @@ void gcl_queue_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	if (queue->last)
 		clReleaseEvent(queue->last);
 	queue->last = NULL;
-	if (queue->handle)
-		clReleaseCommandQueue(queue->handle);
-	if (queue->context)
-		clReleaseContext(queue->context);
+	gcl_sides_queue_leave(worker, queue);
+	if (queue->home)
+		clReleaseCommandQueue(queue->home);
+	gcl_context_put(queue->context);
 	gcl_list_remove(&queue->link);
 	gcl_list_append(&worker->closing, &queue->link);
 	gcl_queues_prune(worker, false);
@@ -103,11 +103,13 @@ int gcl_handle_queue_flush(struct gcl_worker *worker, const struct gcl_call *cal
 {
 	const Gcl__QueueFlush *message = (const Gcl__QueueFlush *)call->message;
 	const struct gcl_entry *entry = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
+	const struct gcl_queue *queue;
 
 	if (!entry)
 		return -EPROTO;
-	if (entry->handle)
-		clFlush(entry->handle);
+	queue = entry->detail;
+	if (queue->handle)
+		clFlush(queue->handle);
 	return 0;
 }
 
@@ -140,6 +142,7 @@ int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call
 	if (!entry)
 		return -EPROTO;
 	done.queue = entry->detail;
+	done.side = done.queue->side;
 	event = sync_event(worker, done.queue);
 	if (event)
 		clFlush(done.queue->handle);

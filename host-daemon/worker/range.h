@@ -71,7 +71,7 @@ static inline bool gcl_layout_end(const size_t origin[3], const size_t region[3]
  * already, with that instead. Everything must have been checked.
  */
 #define GCL_ENQUEUE(worker, command, function, ...)                                                \
-	(gcl_gate_pass(worker, command),                                                           \
+	(gcl_gate_pass(worker, command), gcl_settle(worker, command),                              \
 	 gcl_command_end(worker, command,                                                          \
 			 (command)->failed ? (command)->failed                                     \
 					   : function((command)->queue->handle, __VA_ARGS__,       \

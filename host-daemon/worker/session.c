@@ -30,6 +30,7 @@ void gcl_worker_init(struct gcl_worker *worker)
 	gcl_outbox_init(&worker->outbox);
 	gcl_list_init(&worker->queues);
 	gcl_list_init(&worker->closing);
+	gcl_sides_init(&worker->sides);
 }
 
 void gcl_worker_fini(struct gcl_worker *worker)
@@ -42,6 +43,7 @@ void gcl_worker_fini(struct gcl_worker *worker)
 	gcl_completions_fini(worker);
 	gcl_quota_fini(&worker->quota);
 	gcl_queues_prune(worker, true);
+	gcl_sides_fini(worker);
 	gcl_outbox_fini(&worker->outbox);
 	gcl_arena_fini(&worker->arena);
 	if (worker->welcome)
@@ -124,15 +126,16 @@ static int frame_wait(struct gcl_worker *worker)
 		gcl_channel_patient(worker->channel, false);
 	gcl_progress(worker, false);
 	err = gcl_channel_wait(worker->channel, false,
-			       most_ms > 0   ? most_ms
-			       : outstanding ? SWEEP_MS
-					     : -1);
+			       most_ms > 0			     ? most_ms
+			       : outstanding || worker->sides.active ? SWEEP_MS
+								     : -1);
 	gcl_progress(worker, true);
 	gcl_channel_patient(worker->channel, false);
 	if (err != -ETIMEDOUT)
 		return err;
 	gcl_completions_sweep(worker);
 	gcl_queues_prune(worker, false);
+	gcl_sides_look(worker);
 	return 0;
 }
 
@@ -161,6 +164,8 @@ int gcl_session_run(struct gcl_worker *worker)
 	gcl_progress(worker, true);
 	for (;;) {
 		gcl_outbox_flush(worker);
+		if (atomic_load_explicit(&worker->sides.poll, memory_order_relaxed))
+			gcl_move_poll(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
 		if (err == 0) {
 			err = frame_wait(worker);

@@ -84,6 +84,23 @@ enum gcl_arg_kind gcl_arg_kind(cl_kernel kernel, cl_uint index)
 	return kind_from_info(address, access, type);
 }
 
+enum gcl_access gcl_arg_access(cl_kernel kernel, cl_uint index)
+{
+	cl_kernel_arg_address_qualifier address = 0;
+	cl_kernel_arg_access_qualifier access = 0;
+	cl_kernel_arg_type_qualifier type = 0;
+
+	clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof address, &address,
+			   NULL);
+	clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_ACCESS_QUALIFIER, sizeof access, &access,
+			   NULL);
+	clGetKernelArgInfo(kernel, index, CL_KERNEL_ARG_TYPE_QUALIFIER, sizeof type, &type, NULL);
+	if (address == CL_KERNEL_ARG_ADDRESS_CONSTANT || access == CL_KERNEL_ARG_ACCESS_READ_ONLY ||
+	    type & CL_KERNEL_ARG_TYPE_CONST)
+		return GCL_ACCESS_READ;
+	return GCL_ACCESS_WRITE;
+}
+
 void gcl_arg_describe(struct gcl_arena *arena, cl_kernel kernel, cl_uint index, Gcl__ArgInfo *info)
 {
 	cl_kernel_arg_type_qualifier type_qualifier = 0;

@@ -85,6 +85,22 @@ struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gc
 	return entry && entry->id == id ? entry : NULL;
 }
 
+/* Chunks are found by what lies in them: an entry doesn't say its index when it is free. */
+struct gcl_entry *gcl_table_next(const struct gcl_table *table, const struct gcl_entry *entry)
+{
+	size_t at = entry ? gcl_id_index(entry->id) + (size_t)1 : 0;
+
+	for (; at < table->chunk_count * GCL_TABLE_CHUNK; at++) {
+		struct gcl_entry *chunk = table->chunks[at / GCL_TABLE_CHUNK];
+
+		if (!chunk)
+			at += GCL_TABLE_CHUNK - 1 - at % GCL_TABLE_CHUNK;
+		else if (chunk[at % GCL_TABLE_CHUNK].id)
+			return &chunk[at % GCL_TABLE_CHUNK];
+	}
+	return NULL;
+}
+
 void gcl_table_remove(struct gcl_worker *worker, struct gcl_entry *entry)
 {
 	worker->tables[gcl_id_kind(entry->id)].live--;

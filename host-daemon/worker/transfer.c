@@ -19,9 +19,9 @@ struct rect {
 };
 
 static struct gcl_mem *buffer_use(struct gcl_worker *worker, uint64_t id,
-				  struct gcl_command *command)
+				  struct gcl_command *command, enum gcl_access access)
 {
-	struct gcl_mem *mem = gcl_mem_use(worker, id, command);
+	struct gcl_mem *mem = gcl_mem_use(worker, id, command, access);
 
 	return mem && !gcl_mem_is_image(mem) ? mem : NULL;
 }
@@ -37,7 +37,7 @@ int gcl_handle_buffer_read(struct gcl_worker *worker, const struct gcl_call *cal
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	mem = buffer_use(worker, message->mem, &command);
+	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_READ);
 	host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);
 	if (!mem || !host || !gcl_range_inside(message->offset, message->size, mem->size))
 		return -EPROTO;
@@ -45,8 +45,8 @@ int gcl_handle_buffer_read(struct gcl_worker *worker, const struct gcl_call *cal
 	command.payload_offset = message->heap_offset;
 	command.payload_size = message->size;
 	command.work = gcl_meter_move(message->size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueReadBuffer, mem->handle, CL_FALSE,
-			   message->offset, message->size, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueReadBuffer, mem->handles[command.side],
+			   CL_FALSE, message->offset, message->size, host);
 }
 
 int gcl_handle_buffer_write(struct gcl_worker *worker, const struct gcl_call *call)
@@ -60,25 +60,26 @@ int gcl_handle_buffer_write(struct gcl_worker *worker, const struct gcl_call *ca
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	mem = buffer_use(worker, message->mem, &command);
+	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_WRITE);
 	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, message->size);
 	if (!mem || !host || message->size > call->head->payload_size ||
 	    !gcl_range_inside(message->offset, message->size, mem->size))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(message->size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBuffer, mem->handle, CL_FALSE,
-			   message->offset, message->size, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBuffer, mem->handles[command.side],
+			   CL_FALSE, message->offset, message->size, host);
 }
 
 /* Fill @rect, with its pitches made explicit. Return: false when it isn't inside the buffer. */
 static bool rect_get(struct gcl_worker *worker, struct gcl_command *command, uint64_t id,
-		     const Gcl__Box *origin, const size_t region[3], struct rect *rect)
+		     enum gcl_access access, const Gcl__Box *origin, const size_t region[3],
+		     struct rect *rect)
 {
 	uint64_t end;
 
 	gcl_box_get(origin, rect->origin);
-	rect->mem = buffer_use(worker, id, command);
+	rect->mem = buffer_use(worker, id, command, access);
 	return rect->mem && gcl_layout_end(rect->origin, region, &rect->row, &rect->slice, &end) &&
 	       end <= rect->mem->size;
 }
@@ -97,7 +98,8 @@ int gcl_handle_buffer_read_rect(struct gcl_worker *worker, const struct gcl_call
 	if (err)
 		return err;
 	gcl_box_get(message->region, region);
-	if (!rect_get(worker, &command, message->mem, message->origin, region, &rect) ||
+	if (!rect_get(worker, &command, message->mem, GCL_ACCESS_READ, message->origin, region,
+		      &rect) ||
 	    !gcl_layout_end(NULL, region, &row, &slice, &size))
 		return -EPROTO;
 	host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, size);
@@ -107,8 +109,9 @@ int gcl_handle_buffer_read_rect(struct gcl_worker *worker, const struct gcl_call
 	command.payload_offset = message->heap_offset;
 	command.payload_size = size;
 	command.work = gcl_meter_move(size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueReadBufferRect, rect.mem->handle, CL_FALSE,
-			   rect.origin, origin, region, rect.row, rect.slice, row, slice, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueReadBufferRect,
+			   rect.mem->handles[command.side], CL_FALSE, rect.origin, origin, region,
+			   rect.row, rect.slice, row, slice, host);
 }
 
 int gcl_handle_buffer_write_rect(struct gcl_worker *worker, const struct gcl_call *call)
@@ -125,7 +128,8 @@ int gcl_handle_buffer_write_rect(struct gcl_worker *worker, const struct gcl_cal
 	if (err)
 		return err;
 	gcl_box_get(message->region, region);
-	if (!rect_get(worker, &command, message->mem, message->origin, region, &rect) ||
+	if (!rect_get(worker, &command, message->mem, GCL_ACCESS_WRITE, message->origin, region,
+		      &rect) ||
 	    !gcl_layout_end(NULL, region, &row, &slice, &size) || size > call->head->payload_size)
 		return -EPROTO;
 	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, size);
@@ -133,8 +137,9 @@ int gcl_handle_buffer_write_rect(struct gcl_worker *worker, const struct gcl_cal
 		return -EPROTO;
 
 	command.work = gcl_meter_move(size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBufferRect, rect.mem->handle, CL_FALSE,
-			   rect.origin, origin, region, rect.row, rect.slice, row, slice, host);
+	return GCL_ENQUEUE(worker, &command, clEnqueueWriteBufferRect,
+			   rect.mem->handles[command.side], CL_FALSE, rect.origin, origin, region,
+			   rect.row, rect.slice, row, slice, host);
 }
 
 int gcl_handle_buffer_copy(struct gcl_worker *worker, const struct gcl_call *call)
@@ -147,15 +152,16 @@ int gcl_handle_buffer_copy(struct gcl_worker *worker, const struct gcl_call *cal
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	src = buffer_use(worker, message->src, &command);
-	dst = buffer_use(worker, message->dst, &command);
+	src = buffer_use(worker, message->src, &command, GCL_ACCESS_READ);
+	dst = buffer_use(worker, message->dst, &command, GCL_ACCESS_WRITE);
 	if (!src || !dst || !gcl_range_inside(message->src_offset, message->size, src->size) ||
 	    !gcl_range_inside(message->dst_offset, message->size, dst->size))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(message->size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBuffer, src->handle, dst->handle,
-			   message->src_offset, message->dst_offset, message->size);
+	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBuffer, src->handles[command.side],
+			   dst->handles[command.side], message->src_offset, message->dst_offset,
+			   message->size);
 }
 
 int gcl_handle_buffer_copy_rect(struct gcl_worker *worker, const struct gcl_call *call)
@@ -171,14 +177,16 @@ int gcl_handle_buffer_copy_rect(struct gcl_worker *worker, const struct gcl_call
 	if (err)
 		return err;
 	gcl_box_get(message->region, region);
-	if (!rect_get(worker, &command, message->src, message->src_origin, region, &src) ||
-	    !rect_get(worker, &command, message->dst, message->dst_origin, region, &dst))
+	if (!rect_get(worker, &command, message->src, GCL_ACCESS_READ, message->src_origin, region,
+		      &src) ||
+	    !rect_get(worker, &command, message->dst, GCL_ACCESS_WRITE, message->dst_origin, region,
+		      &dst))
 		return -EPROTO;
 
 	command.work = gcl_meter_move(region[0] * region[1] * region[2]);
-	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferRect, src.mem->handle,
-			   dst.mem->handle, src.origin, dst.origin, region, src.row, src.slice,
-			   dst.row, dst.slice);
+	return GCL_ENQUEUE(worker, &command, clEnqueueCopyBufferRect,
+			   src.mem->handles[command.side], dst.mem->handles[command.side],
+			   src.origin, dst.origin, region, src.row, src.slice, dst.row, dst.slice);
 }
 
 int gcl_handle_buffer_fill(struct gcl_worker *worker, const struct gcl_call *call)
@@ -192,13 +200,13 @@ int gcl_handle_buffer_fill(struct gcl_worker *worker, const struct gcl_call *cal
 	err = gcl_command_begin(worker, message->command, &command);
 	if (err)
 		return err;
-	mem = buffer_use(worker, message->mem, &command);
+	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_WRITE);
 	if (!mem || !length || length > PATTERN_MAX || length & (length - 1) ||
 	    !gcl_range_inside(message->offset, message->size, mem->size) ||
 	    message->offset % length || message->size % length)
 		return -EPROTO;
 
 	command.work = gcl_meter_move(message->size);
-	return GCL_ENQUEUE(worker, &command, clEnqueueFillBuffer, mem->handle,
+	return GCL_ENQUEUE(worker, &command, clEnqueueFillBuffer, mem->handles[command.side],
 			   message->pattern.data, length, message->offset, message->size);
 }

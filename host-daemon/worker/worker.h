@@ -38,6 +38,7 @@
 #include "note.h"
 #include "page.h"
 #include "quota.h"
+#include "sides.h"
 
 struct gcl_jobs;
 struct gcl_printer;
@@ -81,6 +82,14 @@ struct gcl_entry *gcl_table_add(struct gcl_worker *worker, uint64_t id, enum gcl
 /** gcl_table_find() - the entry for @id, tombstones included, or NULL when there is none of that
  * kind and generation. */
 struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gcl_kind kind);
+
+/* Every entry of @table, tombstones included. */
+#define gcl_table_for_each(entry, table)                                                           \
+	for (struct gcl_entry *entry = gcl_table_next(table, NULL); entry;                         \
+	     entry = gcl_table_next(table, entry))
+
+/** gcl_table_next() - the entry behind @entry, or the first one; NULL at the end. */
+struct gcl_entry *gcl_table_next(const struct gcl_table *table, const struct gcl_entry *entry);
 
 /** gcl_table_remove() - forget the entry; does not release what it holds. */
 void gcl_table_remove(struct gcl_worker *worker, struct gcl_entry *entry);
@@ -161,12 +170,16 @@ bool gcl_outbox_flush(struct gcl_worker *worker);
  * goes out after everything it covers on any queue.
  */
 struct gcl_queue {
-	struct gcl_list link;	 /* in worker.queues, or worker.closing after its release */
-	cl_command_queue handle; /* NULL in a tombstone */
-	cl_context context;
+	struct gcl_list link;	     /* in worker.queues, or worker.closing after its release */
+	cl_command_queue handle;     /* where it is now; NULL in a tombstone */
+	cl_command_queue home;	     /* at home; the queue's own reference */
+	unsigned side;		     /* where it is now */
+	struct gcl_context *context; /* a reference */
 	cl_device_id device;
 	uint64_t id;
 	unsigned page_index; /* of the device; GCL_PAGE_DEVICES_MAX: it isn't accounted for */
+	unsigned home_index; /* the same, when it is at home */
+	cl_command_queue_properties properties;
 	bool in_order;
 	bool profiling;
 	cl_event last; /* of the last command since QUEUE_SYNC, on in-order queues; or NULL */
@@ -176,6 +189,12 @@ struct gcl_queue {
 	unsigned outstanding;	 /* completions whose callback may still come */
 	cl_int failed;		 /* first failure since the last QUEUE_DONE */
 };
+
+/** gcl_queue_bit() - of the queue with this id, in gcl_contents.users. */
+static inline uint64_t gcl_queue_bit(uint64_t id)
+{
+	return 1ull << (id & 63);
+}
 
 /* What a callback needs to tell the guest of a completion. */
 struct gcl_completion {
@@ -192,6 +211,7 @@ struct gcl_completion {
 	bool swept;  /* by gcl_completions_sweep(): its callback may still come, or never */
 	bool called; /* its callback came */
 	cl_int status;
+	unsigned side;	   /* of its event */
 	cl_ulong times[4]; /* queued, submitted, started, ended */
 };
 
@@ -236,6 +256,10 @@ void gcl_queues_prune(struct gcl_worker *worker, bool all);
  * fields to clEnqueue*. */
 struct gcl_command {
 	struct gcl_queue *queue;
+	unsigned side;	      /* the queue's */
+	struct gcl_use *uses; /* in the arena; where sessions can move only */
+	unsigned use_count, use_room;
+	bool settled;
 	cl_uint wait_count;
 	const cl_event *waits;	       /* in the arena; NULL when wait_count is 0 */
 	cl_event event;		       /* set by clEnqueue*: always pass &command.event */
@@ -268,27 +292,57 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 /* ------------------------------------------------------------ memory objects (memory.c, image.c)
  */
 
-/* Detail of a GCL_KIND_CONTEXT entry. */
+/* Detail of a GCL_KIND_CONTEXT entry, of a tombstone as well. Owned by the session thread. */
 struct gcl_context {
-	uint32_t devices; /* as gcl_quota_devices() has it */
+	unsigned refs;			    /* the entry, queues, memory objects, samplers */
+	uint32_t devices;		    /* as gcl_quota_devices() has it */
+	cl_context handles[GCL_SIDES];	    /* owned; NULL where it isn't */
+	cl_command_queue copies[GCL_SIDES]; /* for what goes from side to side; made when needed */
+	struct gcl_list twins;		    /* in sides.contexts, once it has any */
 };
+
+struct gcl_context *gcl_context_get(struct gcl_context *context);
+
+/** gcl_context_put() - accepts NULL. */
+void gcl_context_put(struct gcl_context *context);
 
 /* Detail of a GCL_KIND_MEM entry; a tombstone has one too, so that ranges are checked all the same.
  */
 struct gcl_mem {
-	cl_mem handle; /* NULL in a tombstone */
-	cl_int failed; /* of a tombstone */
-	cl_context context;
-	uint64_t size;		 /* of a buffer; bounds are checked against it */
-	cl_mem_object_type type; /* CL_MEM_OBJECT_BUFFER, or which kind of image */
-	size_t element_size;	 /* of an image */
+	unsigned refs;		     /* the entry, parts of it, kernels' arguments, a move */
+	cl_mem handles[GCL_SIDES];   /* owned; NULL where it isn't, and in a tombstone */
+	cl_int failed;		     /* of a tombstone */
+	struct gcl_context *context; /* a reference; NULL: not known yet */
+	struct gcl_mem *parent;	     /* of a part of a buffer, an image of one: a reference */
+	uint64_t size;		     /* of a buffer; bounds are checked against it */
+	cl_mem_object_type type;     /* CL_MEM_OBJECT_BUFFER, or which kind of image */
+	size_t element_size;	     /* of an image */
 	size_t extent[3]; /* of an image, layers of an array in its last dimension, unused ones 1 */
 	bool resident;
+	cl_mem_flags flags;	/* as the runtime got them, without host pointers */
+	uint64_t origin;	/* of a part of a buffer */
+	cl_image_format format; /* of an image */
+	struct gcl_contents contents;
+	struct gcl_list twins; /* in sides.mems, once it has any */
 };
 
-/** gcl_mem_use() - memory object @id for a command; a tombstone or one of another context sets
- * command->failed. Return: NULL when there is no such thing (-EPROTO). */
-struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command);
+/** gcl_mem_use() - memory object @id for a command that does @access with it; a tombstone or one of
+ * another context sets command->failed. Return: NULL when there is no such thing (-EPROTO). */
+struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_command *command,
+			    enum gcl_access access);
+
+struct gcl_mem *gcl_mem_get(struct gcl_mem *mem);
+
+/** gcl_mem_put() - accepts NULL. */
+void gcl_mem_put(struct gcl_mem *mem);
+
+/* Whose contents those of @mem are a part of. */
+static inline struct gcl_mem *gcl_mem_root(struct gcl_mem *mem)
+{
+	while (mem->parent)
+		mem = mem->parent;
+	return mem;
+}
 
 static inline bool gcl_mem_is_image(const struct gcl_mem *mem)
 {
@@ -299,13 +353,36 @@ static inline bool gcl_mem_is_image(const struct gcl_mem *mem)
  * build.c, kernel.c) */
 
 struct gcl_kernel_arg {
-	uint8_t kind; /* enum gcl_arg_kind */
-	bool refused; /* the runtime did not take what the guest gave last */
+	uint8_t kind;	/* enum gcl_arg_kind */
+	bool refused;	/* the runtime did not take what the guest gave last */
+	uint8_t access; /* enum gcl_access: what the kernel may do with a memory object */
+	uint8_t stale;	/* a bit for each side where it has to be set yet */
+	/* What it was set to last, where sessions can move. */
+	struct gcl_mem *mem;	     /* a reference, or NULL */
+	struct gcl_sampler *sampler; /* a reference, or NULL */
+	void *data;		     /* of a value; owned */
+	uint64_t size;		     /* of a value, or of local memory */
 };
+
+/* Detail of a GCL_KIND_SAMPLER entry. */
+struct gcl_sampler {
+	unsigned refs; /* the entry, kernels' arguments */
+	cl_sampler handles[GCL_SIDES];
+	struct gcl_context *context;
+	cl_bool normalized;
+	cl_addressing_mode addressing;
+	cl_filter_mode filter;
+	struct gcl_list twins; /* in sides.samplers, once it has any */
+};
+
+/** gcl_sampler_put() - accepts NULL. */
+void gcl_sampler_put(struct gcl_sampler *sampler);
 
 /* Detail of a GCL_KIND_KERNEL entry; NULL in a tombstone. */
 struct gcl_kernel {
-	cl_kernel handle;
+	cl_kernel handle;	    /* at home; the entry's */
+	cl_kernel twins[GCL_SIDES]; /* elsewhere; owned */
+	struct gcl_context *owner;  /* a reference */
 	cl_context context;
 	struct gcl_program *program; /* a reference: the runtime's program lives as long */
 	struct gcl_recipe *recipe;   /* how that was made, as it was then; may be NULL */
@@ -386,6 +463,7 @@ struct gcl_worker {
 	struct gcl_timing timing;
 	struct gcl_meter meter;
 	struct gcl_gate gate;
+	struct gcl_sides sides;
 	struct gcl_page own_page; /* until there is a shared one */
 	uint8_t body[GCL_FRAME_MAX];
 };

@@ -47,7 +47,7 @@ ARROWS = {
         "virtio-cl/base",
         "virtio-cl/uapi",
     },
-    "host-daemon/worker": {"host-daemon", "host-daemon/jail", "virtio-cl", "virtio-cl/base", "proto", "CL"},
+    "host-daemon/worker": {"host-daemon", "host-daemon/jail", "virtio-cl", "virtio-cl/base", "proto", "CL", "guest-lib/ext"},
     # Where tasks run is decided in plain numbers.
     "host-daemon/place": {"virtio-cl/base"},
     "host-daemon/place/tests": {"host-daemon/place", "virtio-cl/base"},

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Copying ahead: rounds while the program goes on, until what it writes meanwhile is little.
+ *
+ * A round begins when all commands are complete that were enqueued before its clock: what an object
+ * holds then is there afterwards, unless a later command writes to it, and then it goes again. Of
+ * an object that goes again only blocks go that have changed (gcl_copy_sums).
+ */
+#include "moving.h"
+
+#include <stdlib.h>
+
+#define ROUNDS_MAX 8u
+
+/* So little can as well be copied while the program stands. */
+#define REST_BYTES (2u << 20)
+
+#define BIT(side) ((uint8_t)(1u << (side)))
+
+/* Does it have to be copied, or copied again? */
+static bool item_wanted(const struct gcl_move *move, const struct gcl_moving_item *item)
+{
+	if (gcl_contents_on(item->root, move->to))
+		return false;
+	return !item->copied || item->root->contents.written > item->ahead;
+}
+
+static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
+{
+	uint8_t valid = item->root->contents.valid;
+	cl_int status;
+
+	/* What was lost with a server can't be brought back. */
+	if (!valid)
+		return CL_SUCCESS;
+	status = gcl_copy_fill(move->worker, item->root, (unsigned)__builtin_ctz(valid), move->to,
+			       &item->copy);
+	if (status != CL_SUCCESS)
+		return status;
+	if (!item->sums)
+		item->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
+	item->copy.sums = item->sums;
+	item->copy.cancel = &move->cancel;
+	item->copy.progress = &move->progress;
+	item->copying = true;
+	return CL_SUCCESS;
+}
+
+size_t gcl_move_fill(struct gcl_move *move, cl_int *bad)
+{
+	size_t count = 0;
+
+	*bad = CL_SUCCESS;
+	for (size_t i = 0; i < move->item_count && *bad == CL_SUCCESS; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+
+		if (!item_wanted(move, item))
+			continue;
+		*bad = item_fill(move, item);
+		count += item->copying;
+	}
+	return count;
+}
+
+void gcl_move_copy(struct gcl_move *move)
+{
+	struct gcl_copy_room *room = gcl_copy_room_create(0, 0);
+	cl_int status = room ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+
+		if (!item->copying)
+			continue;
+		item->copy.status = status;
+		if (status == CL_SUCCESS)
+			gcl_copy_run(&item->copy, room);
+		status = item->copy.status;
+	}
+	gcl_copy_room_destroy(room);
+}
+
+static enum gcl_move_result copy_result(struct gcl_move *move, cl_int status)
+{
+	const struct gcl_side *side = &move->worker->sides.side[move->to];
+
+	if (status == CL_SUCCESS)
+		return GCL_MOVE_DONE;
+	if (gcl_side_lost(side))
+		return GCL_MOVE_LOST;
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE || status == CL_OUT_OF_RESOURCES)
+		return move->to == GCL_HOME ? GCL_MOVE_MEMORY_HERE : GCL_MOVE_MEMORY_THERE;
+	move->value = (uint64_t) - (int64_t)status;
+	return GCL_MOVE_COPY;
+}
+
+enum gcl_move_result gcl_move_copied(struct gcl_move *move)
+{
+	cl_int status = CL_SUCCESS;
+
+	move->sent_before = move->sent;
+	move->sent = 0;
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+
+		if (!item->copying)
+			continue;
+		item->copying = false;
+		gcl_copy_fini(&item->copy);
+		move->sent += item->copy.sent;
+		if (item->copy.status == CL_SUCCESS) {
+			item->copied = true;
+			item->ahead = move->clock;
+		} else if (status == CL_SUCCESS) {
+			status = item->copy.status;
+		}
+	}
+	return copy_result(move, status);
+}
+
+/* ------------------------------------------------------------ rounds */
+
+/* Is there no point in another one? */
+static bool rounds_end(const struct gcl_move *move)
+{
+	return move->rounds && (move->sent <= REST_BYTES || move->rounds >= ROUNDS_MAX ||
+				(move->rounds > 1 && move->sent > move->sent_before / 4 * 3));
+}
+
+/* All that writes to what is to be copied. Return: false without memory. */
+static bool writers_await(struct gcl_move *move)
+{
+	_cleanup_free_ cl_event *events = NULL;
+	size_t count = 0, room = 0;
+
+	for (size_t i = 0; i < move->item_count; i++)
+		room += move->items[i].root->contents.writer_count;
+	events = calloc(room + 1, sizeof *events);
+	for (size_t i = 0; events && i < move->item_count; i++)
+		count += gcl_contents_writers(move->items[i].root, events + count);
+	move->clock = move->worker->sides.clock;
+	return events && gcl_move_await(move, events, count);
+}
+
+/* Events have come: copy. Or: it was copied. */
+static enum gcl_move_result round_go_on(struct gcl_move *move)
+{
+	enum gcl_move_result result = GCL_MOVE_DONE;
+	cl_int bad;
+
+	if (move->copying) {
+		move->copying = false;
+		result = gcl_move_copied(move);
+		move->rounds++;
+		atomic_fetch_add_explicit(&move->worker->page->move.ahead, move->sent,
+					  memory_order_relaxed);
+		if (result != GCL_MOVE_DONE || rounds_end(move))
+			return result;
+		return writers_await(move) ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;
+	}
+	if (gcl_move_injected(move, 5))
+		return move->result;
+	if (!gcl_move_fill(move, &bad) && bad == CL_SUCCESS) {
+		move->rounds = ROUNDS_MAX;
+		return GCL_MOVE_DONE;
+	}
+	if (bad != CL_SUCCESS)
+		return copy_result(move, bad);
+	move->copying = gcl_move_work(move, gcl_move_copy);
+	return move->copying ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;
+}
+
+static void bytes_tell(const struct gcl_move *move)
+{
+	struct gcl_page_move *page = &move->worker->page->move;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < move->item_count; i++)
+		bytes += gcl_mem_bytes(move->items[i].root);
+	atomic_store_explicit(&page->bytes, bytes, memory_order_relaxed);
+	atomic_store_explicit(&page->ahead, 0, memory_order_relaxed);
+	atomic_store_explicit(&page->rest, 0, memory_order_relaxed);
+}
+
+void gcl_move_rounds(struct gcl_move *move)
+{
+	enum gcl_move_result result;
+
+	if (!move->rounds && !move->copying)
+		bytes_tell(move);
+	result = round_go_on(move);
+	if (result != GCL_MOVE_DONE)
+		gcl_move_ends(move, result, move->value);
+	else if (!gcl_move_busy(move) && rounds_end(move))
+		gcl_move_stop(move);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The rest of a move: the session thread stands, queues are drained to the end of a command, what
+ * was written since the last round is copied, and then they are on the other side.
+ *
+ * Commands may wait for what the program does next, which nobody reads meanwhile: then it goes on,
+ * and the end is tried again somewhat later.
+ */
+#include "moving.h"
+
+#include <stdlib.h>
+
+/* How long the queues may take to the end of their commands; and how often that is tried. */
+#define DRAIN_MS  1000u
+#define TRIES_MAX 5u
+
+/* Without a byte, copying is given up. */
+#define STILL_MS 10000u
+
+#define BIT(side) ((uint8_t)(1u << (side)))
+
+/* Everything that the queues have to do, and all that writes to what they have used. */
+static bool drain_await(struct gcl_move *move)
+{
+	size_t count = 0, markers = 0, room = move->queue_count;
+	_cleanup_free_ cl_event *events = NULL;
+	bool good;
+
+	for (size_t i = 0; i < move->item_count; i++)
+		room += move->items[i].root->contents.writer_count;
+	events = calloc(room + 1, sizeof *events);
+	for (size_t i = 0; events && i < move->queue_count; i++) {
+		const struct gcl_queue *queue = gcl_move_queue(move, i);
+
+		if (!queue || clEnqueueMarkerWithWaitList(queue->handle, 0, NULL, &events[count]))
+			continue;
+		clFlush(queue->handle);
+		count++;
+	}
+	markers = count;
+	for (size_t i = 0; events && i < move->item_count; i++)
+		count += gcl_contents_writers(move->items[i].root, events + count);
+	move->clock = move->worker->sides.clock;
+	good = events && gcl_move_await(move, events, count);
+	for (size_t i = 0; i < markers; i++)
+		clReleaseEvent(events[i]);
+	return good;
+}
+
+static bool drain(struct gcl_move *move)
+{
+	if (!drain_await(move)) {
+		move->result = GCL_MOVE_MEMORY_HERE;
+		return false;
+	}
+	if (gcl_move_wait(move, DRAIN_MS))
+		return true;
+	gcl_completions_sweep(move->worker);
+	move->result = GCL_MOVE_WAITS;
+	move->value = DRAIN_MS;
+	return gcl_move_wait(move, 0);
+}
+
+/* Copies what is missing. */
+static bool rest_copy(struct gcl_move *move)
+{
+	cl_int bad;
+	size_t count = gcl_move_fill(move, &bad);
+
+	if (bad != CL_SUCCESS) {
+		move->result = GCL_MOVE_COPY;
+		move->value = (uint64_t) - (int64_t)bad;
+		return false;
+	}
+	if (!count)
+		return true;
+	if (!gcl_move_work(move, gcl_move_copy)) {
+		move->result = GCL_MOVE_MEMORY_HERE;
+		return false;
+	}
+	if (!gcl_move_wait(move, STILL_MS)) {
+		atomic_store(&move->cancel, true);
+		while (!gcl_move_wait(move, STILL_MS))
+			;
+	}
+	move->result = gcl_move_copied(move);
+	atomic_store_explicit(&move->worker->page->move.rest, move->sent, memory_order_relaxed);
+	return move->result == GCL_MOVE_DONE;
+}
+
+/* ------------------------------------------------------------ the switch; it can't fail */
+
+static void queue_switch(struct gcl_move *move, size_t index)
+{
+	struct gcl_worker *worker = move->worker;
+	struct gcl_queue *queue = gcl_move_queue(move, index);
+
+	if (!queue)
+		return;
+	if (queue->last)
+		clReleaseEvent(steal_pointer(&queue->last));
+	gcl_sides_queue_leave(worker, queue);
+	if (move->to == GCL_HOME)
+		return;
+	queue->handle = steal_pointer(&move->queues[index].twin);
+	queue->side = move->to;
+	queue->page_index = GCL_PAGE_DEVICES_MAX;
+	worker->sides.side[move->to].queues++;
+	atomic_fetch_add_explicit(&worker->page->move.away, 1, memory_order_relaxed);
+}
+
+static void contents_switch(struct gcl_move *move)
+{
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+		struct gcl_contents *contents = &item->root->contents;
+
+		if (item->copied && contents->written <= item->ahead)
+			contents->valid |= BIT(move->to);
+	}
+}
+
+/* Only what no other queue uses: the rest would soon be lent home again. */
+static void home_free(struct gcl_move *move)
+{
+	uint64_t others = ~gcl_move_bits(move);
+
+	gcl_list_for_each (it, &move->worker->queues) {
+		const struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
+
+		if (queue->side != GCL_HOME)
+			others &= ~gcl_queue_bit(queue->id);
+	}
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_mem *root = move->items[i].root;
+
+		if (!(root->contents.users & others) && root->contents.valid & BIT(move->to))
+			gcl_mem_leave(move->worker, root, GCL_HOME);
+	}
+}
+
+static void switch_all(struct gcl_move *move)
+{
+	contents_switch(move);
+	for (size_t i = 0; i < move->queue_count; i++)
+		queue_switch(move, i);
+	if (move->to != GCL_HOME && move->note.extra & GCL_MOVE_FREE)
+		home_free(move);
+}
+
+/* Return: whether it can be said how it ended; else it is tried again. */
+static bool stopped(struct gcl_move *move)
+{
+	if (gcl_move_injected(move, 6))
+		return true;
+	if (!drain(move))
+		return move->result != GCL_MOVE_WAITS || ++move->tries >= TRIES_MAX;
+	move->result = GCL_MOVE_DONE;
+	if (gcl_move_injected(move, 7) || !rest_copy(move) || gcl_move_injected(move, 8))
+		return true;
+	switch_all(move);
+	return true;
+}
+
+void gcl_move_stop(struct gcl_move *move)
+{
+	struct gcl_worker *worker = move->worker;
+	bool over;
+
+	gcl_move_step(move, GCL_MOVE_STEP_STOP);
+	gcl_gate_leave(worker);
+	gcl_progress(worker, false);
+	move->stopped = gcl_trace_now();
+	over = stopped(move);
+	gcl_progress(worker, true);
+	gcl_completions_reap(worker);
+	if (over) {
+		gcl_move_ends(move, move->result, move->value);
+		return;
+	}
+	/* The session goes on; gcl_move_rounds() comes back when the events do, which is when it
+	 * makes sense. */
+	move->result = GCL_MOVE_DONE;
+	gcl_move_step(move, GCL_MOVE_STEP_COPY);
+}

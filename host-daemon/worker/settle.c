@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Contents of memory objects: where they are valid, and that they are where a command needs them.
+ *
+ * What a command needs from another side is lent to it: a user event of the command's side stands
+ * in its wait list, and is set when the contents have been copied. Copying begins when all has
+ * completed that comes before the command, as its wait list and its queue have it, and all that
+ * writes to the object on its way, which parts of a buffer may be on different sides: so what
+ * programs may do at a time on one device still works on two, one after the other.
+ *
+ * Must not: wait.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "copy.h"
+#include "gather.h"
+#include "jobs.h"
+#include "worker.h"
+
+#define BIT(side) ((uint8_t)(1u << (side)))
+
+/* What one command needs, on its way. */
+struct loan {
+	struct gcl_job job;
+	struct gcl_worker *worker;
+	cl_event arrival; /* a reference; the user event */
+	cl_event marker;  /* a reference, or NULL */
+	size_t count;
+	struct gcl_copy copies[];
+};
+
+/* ------------------------------------------------------------ contents */
+
+void gcl_contents_init(struct gcl_contents *contents, bool defined)
+{
+	contents->valid = defined ? BIT(GCL_HOME) : GCL_SIDES_ALL;
+}
+
+static void writers_clear(struct gcl_contents *contents, bool all)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < contents->writer_count; i++) {
+		struct gcl_writer writer = contents->writers[i];
+
+		if (!all && gcl_event_status(writer.event) > CL_COMPLETE)
+			contents->writers[kept++] = writer;
+		else
+			clReleaseEvent(writer.event);
+	}
+	contents->writer_count = kept;
+}
+
+void gcl_contents_fini(struct gcl_contents *contents)
+{
+	writers_clear(contents, true);
+	free(contents->writers);
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		if (contents->arriving[i])
+			clReleaseEvent(contents->arriving[i]);
+}
+
+static int writer_add(struct gcl_contents *contents, cl_event event, unsigned side)
+{
+	if (contents->writer_count == contents->writer_room) {
+		uint32_t room = contents->writer_room ? 2 * contents->writer_room : 4;
+		struct gcl_writer *grown;
+
+		writers_clear(contents, false);
+		if (contents->writer_count > contents->writer_room / 2 || !contents->writers) {
+			grown = realloc(contents->writers, room * sizeof *grown);
+			if (!grown)
+				return -ENOMEM;
+			contents->writers = grown;
+			contents->writer_room = room;
+		}
+	}
+	clRetainEvent(event);
+	contents->writers[contents->writer_count++] = (struct gcl_writer){event, side};
+	return 0;
+}
+
+size_t gcl_contents_writers(struct gcl_mem *root, cl_event *events)
+{
+	struct gcl_contents *contents = &root->contents;
+
+	writers_clear(contents, false);
+	for (uint32_t i = 0; i < contents->writer_count; i++)
+		events[i] = contents->writers[i].event;
+	return contents->writer_count;
+}
+
+void gcl_contents_leave(struct gcl_contents *contents, unsigned side)
+{
+	if (contents->valid != GCL_SIDES_ALL)
+		contents->valid &= (uint8_t)~BIT(side);
+	if (contents->arriving[side])
+		clReleaseEvent(contents->arriving[side]);
+	contents->arriving[side] = NULL;
+	for (uint32_t i = 0; i < contents->writer_count;) {
+		if (contents->writers[i].side == side) {
+			clReleaseEvent(contents->writers[i].event);
+			contents->writers[i] = contents->writers[--contents->writer_count];
+		} else {
+			i++;
+		}
+	}
+}
+
+/* What came, or didn't. */
+static void arrival_look(struct gcl_contents *contents, unsigned side)
+{
+	cl_event arriving = contents->arriving[side];
+	cl_int status = arriving ? gcl_event_status(arriving) : CL_SUBMITTED;
+
+	if (status > CL_COMPLETE)
+		return;
+	if (status < CL_COMPLETE && contents->valid != BIT(side))
+		contents->valid &= (uint8_t)~BIT(side);
+	clReleaseEvent(arriving);
+	contents->arriving[side] = NULL;
+}
+
+bool gcl_contents_on(struct gcl_mem *root, unsigned side)
+{
+	arrival_look(&root->contents, side);
+	return root->contents.valid & BIT(side);
+}
+
+/* ------------------------------------------------------------ uses */
+
+int gcl_use_note(struct gcl_worker *worker, struct gcl_command *command, struct gcl_mem *mem,
+		 enum gcl_access access)
+{
+	if (command->use_count == command->use_room) {
+		unsigned room = command->use_room ? 2 * command->use_room : 8;
+		struct gcl_use *uses = gcl_arena_alloc(&worker->arena, room * sizeof *uses);
+
+		if (!uses)
+			return -ENOMEM;
+		for (unsigned i = 0; i < command->use_count; i++)
+			uses[i] = command->uses[i];
+		command->uses = uses;
+		command->use_room = room;
+	}
+	command->uses[command->use_count++] = (struct gcl_use){mem, access};
+	return 0;
+}
+
+static void use_tell(struct gcl_worker *worker, const struct gcl_command *command,
+		     const struct gcl_use *use)
+{
+	struct gcl_contents *contents = &gcl_mem_root(use->mem)->contents;
+
+	contents->users |= gcl_queue_bit(command->queue->id);
+	if (use->access & GCL_ACCESS_WRITE) {
+		contents->valid = BIT(command->side);
+		contents->written = ++worker->sides.clock;
+	} else if (contents->valid != GCL_SIDES_ALL) {
+		contents->valid |= BIT(command->side);
+	}
+}
+
+/* ------------------------------------------------------------ loans */
+
+static void loan_free(struct loan *loan)
+{
+	for (size_t i = 0; i < loan->count; i++)
+		gcl_copy_fini(&loan->copies[i]);
+	if (loan->marker)
+		clReleaseEvent(loan->marker);
+	if (loan->arrival)
+		clReleaseEvent(loan->arrival);
+	atomic_fetch_sub(&loan->worker->sides.loans, 1);
+	free(loan);
+}
+
+static void loan_end(struct loan *loan, cl_int status)
+{
+	if (loan->arrival)
+		clSetUserEventStatus(loan->arrival, status < 0 ? status : CL_COMPLETE);
+	loan_free(loan);
+}
+
+static void loan_run(struct gcl_job *job)
+{
+	struct loan *loan = gcl_container_of(job, struct loan, job);
+	cl_int status = CL_SUCCESS;
+	uint64_t sent = 0;
+
+	for (size_t i = 0; i < loan->count && status == CL_SUCCESS; i++) {
+		gcl_copy_run(&loan->copies[i], loan->worker->sides.room);
+		status = loan->copies[i].status;
+		sent += loan->copies[i].sent;
+	}
+	atomic_fetch_add_explicit(&loan->worker->page->move.lent, sent, memory_order_relaxed);
+	loan_end(loan, status);
+}
+
+static void loan_drop(struct gcl_job *job)
+{
+	loan_end(gcl_container_of(job, struct loan, job), CL_OUT_OF_RESOURCES);
+}
+
+/* All that comes before it is complete. */
+static void loan_begin(void *arg, cl_int status)
+{
+	struct loan *loan = arg;
+
+	if (status < 0)
+		loan_end(loan, CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+	else if (gcl_jobs_post(loan->worker->sides.lending, &loan->job))
+		loan_end(loan, CL_OUT_OF_RESOURCES);
+}
+
+/* The side that it comes from: home, if it is there. */
+static unsigned side_of(uint8_t valid)
+{
+	return (unsigned)__builtin_ctz(valid);
+}
+
+cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned from, unsigned to,
+		     struct gcl_copy *copy)
+{
+	cl_int status = CL_SUCCESS;
+
+	*copy = (struct gcl_copy){
+		.from = gcl_mem_on(worker, root, from, &status),
+		.to = gcl_mem_on(worker, root, to, &status),
+		.type = root->type,
+		.size = root->size,
+		.region = {root->extent[0], root->extent[1], root->extent[2]},
+		.element_size = root->element_size,
+	};
+	if (status == CL_SUCCESS)
+		copy->from_queue = gcl_context_copies(worker, root->context, from, &status);
+	if (status == CL_SUCCESS)
+		copy->to_queue = gcl_context_copies(worker, root->context, to, &status);
+	if (status != CL_SUCCESS)
+		return status;
+	clRetainMemObject(copy->from);
+	clRetainMemObject(copy->to);
+	clRetainCommandQueue(copy->from_queue);
+	clRetainCommandQueue(copy->to_queue);
+	return CL_SUCCESS;
+}
+
+void gcl_copy_fini(struct gcl_copy *copy)
+{
+	clReleaseMemObject(copy->from);
+	clReleaseMemObject(copy->to);
+	clReleaseCommandQueue(copy->from_queue);
+	clReleaseCommandQueue(copy->to_queue);
+}
+
+/* Roots that are needed here and aren't. Return: how many; some may be listed twice. */
+static size_t missing_count(const struct gcl_command *command)
+{
+	size_t count = 0;
+
+	for (unsigned i = 0; i < command->use_count; i++) {
+		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
+
+		count += command->uses[i].access != GCL_ACCESS_REPLACE &&
+			 !gcl_contents_on(root, command->side);
+	}
+	return count;
+}
+
+static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command, struct loan *loan)
+{
+	for (unsigned i = 0; i < command->use_count; i++) {
+		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
+		struct gcl_contents *contents = &root->contents;
+		cl_int status;
+
+		if (command->uses[i].access == GCL_ACCESS_REPLACE ||
+		    contents->valid & BIT(command->side))
+			continue;
+		/* It was lost with a server. */
+		if (!contents->valid)
+			return CL_DEVICE_NOT_AVAILABLE;
+		status = gcl_copy_fill(worker, root, side_of(contents->valid), command->side,
+				       &loan->copies[loan->count]);
+		if (status != CL_SUCCESS)
+			return status;
+		loan->count++;
+		contents->valid |= BIT(command->side);
+		if (contents->arriving[command->side])
+			clReleaseEvent(contents->arriving[command->side]);
+		contents->arriving[command->side] = loan->arrival;
+		clRetainEvent(loan->arrival);
+	}
+	return CL_SUCCESS;
+}
+
+/*
+ * What has to be complete before, apart from the command's place in its queue: who writes these
+ * objects, and what is on its way to the same place, which would come over it later.
+ *
+ * Return: events in the arena, each with a reference, *@count of them, and room for one more; NULL
+ * without memory.
+ */
+static cl_event *before_list(struct gcl_worker *worker, const struct gcl_command *command,
+			     size_t *count)
+{
+	size_t room = 1;
+	cl_event *events;
+
+	for (unsigned i = 0; i < command->use_count; i++)
+		room += gcl_mem_root(command->uses[i].mem)->contents.writer_count + 1;
+	events = gcl_arena_alloc(&worker->arena, room * sizeof *events);
+	*count = 0;
+	for (unsigned i = 0; events && i < command->use_count; i++) {
+		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
+
+		*count += gcl_contents_writers(root, events + *count);
+		if (root->contents.arriving[command->side])
+			events[(*count)++] = root->contents.arriving[command->side];
+	}
+	for (size_t i = 0; events && i < *count; i++)
+		clRetainEvent(events[i]);
+	return events;
+}
+
+static cl_int loan_make(struct gcl_worker *worker, struct gcl_command *command, size_t missing,
+			struct loan **out)
+{
+	struct loan *loan = calloc(1, sizeof *loan + missing * sizeof loan->copies[0]);
+	cl_context context;
+	cl_int status = CL_SUCCESS;
+
+	*out = loan;
+	if (!loan)
+		return CL_OUT_OF_HOST_MEMORY;
+	loan->worker = worker;
+	atomic_fetch_add(&worker->sides.loans, 1);
+	loan->job.run = loan_run;
+	loan->job.drop = loan_drop;
+	if (!worker->sides.lending)
+		worker->sides.lending = gcl_jobs_create("lend");
+	if (!worker->sides.room)
+		worker->sides.room = gcl_copy_room_create(0, 0);
+	if (!worker->sides.lending || !worker->sides.room)
+		return CL_OUT_OF_HOST_MEMORY;
+	context = gcl_context_on(worker, command->queue->context, command->side, &status);
+	if (status == CL_SUCCESS)
+		loan->arrival = clCreateUserEvent(context, &status);
+	if (status == CL_SUCCESS)
+		status = clEnqueueMarkerWithWaitList(command->queue->handle, command->wait_count,
+						     command->waits, &loan->marker);
+	if (status == CL_SUCCESS)
+		status = copies_fill(worker, command, loan);
+	return status;
+}
+
+/* Sends what is missing. */
+static cl_int lend(struct gcl_worker *worker, struct gcl_command *command, size_t missing)
+{
+	struct loan *loan;
+	size_t count, held;
+	cl_event *before = before_list(worker, command, &held);
+	cl_int status;
+
+	if (!before)
+		return CL_OUT_OF_HOST_MEMORY;
+	status = loan_make(worker, command, missing, &loan);
+	count = held;
+	if (status == CL_SUCCESS)
+		before[count++] = loan->marker;
+	if (status == CL_SUCCESS && gcl_gather(before, count, loan_begin, loan))
+		status = CL_OUT_OF_HOST_MEMORY;
+	while (held)
+		clReleaseEvent(before[--held]);
+	if (status == CL_SUCCESS)
+		clFlush(command->queue->handle);
+	else if (loan)
+		loan_end(loan, status);
+	return status;
+}
+
+/* ------------------------------------------------------------ commands */
+
+/* Adds what is on its way to the wait list. */
+static cl_int arrivals_await(struct gcl_worker *worker, struct gcl_command *command)
+{
+	size_t room = (size_t)command->wait_count + command->use_count;
+	cl_event *waits = gcl_arena_alloc(&worker->arena, room * sizeof *waits);
+	cl_uint count = 0;
+
+	if (!waits)
+		return CL_OUT_OF_HOST_MEMORY;
+	for (cl_uint i = 0; i < command->wait_count; i++)
+		waits[count++] = command->waits[i];
+	for (unsigned i = 0; i < command->use_count; i++) {
+		struct gcl_contents *contents = &gcl_mem_root(command->uses[i].mem)->contents;
+
+		if (contents->arriving[command->side])
+			waits[count++] = contents->arriving[command->side];
+	}
+	command->wait_count = count;
+	command->waits = count ? waits : NULL;
+	return CL_SUCCESS;
+}
+
+static cl_int settle(struct gcl_worker *worker, struct gcl_command *command)
+{
+	cl_int status = CL_SUCCESS;
+	size_t missing;
+
+	for (unsigned i = 0; i < command->use_count && status == CL_SUCCESS; i++)
+		gcl_mem_on(worker, command->uses[i].mem, command->side, &status);
+	missing = status == CL_SUCCESS ? missing_count(command) : 0;
+	if (missing)
+		status = lend(worker, command, missing);
+	return status == CL_SUCCESS ? arrivals_await(worker, command) : status;
+}
+
+void gcl_settle(struct gcl_worker *worker, struct gcl_command *command)
+{
+	if (!command->use_count || command->failed || command->settled)
+		return;
+	command->settled = true;
+	if (worker->sides.active)
+		command->failed = settle(worker, command);
+	for (unsigned i = 0; i < command->use_count && !command->failed; i++)
+		use_tell(worker, command, &command->uses[i]);
+}
+
+int gcl_settled(struct gcl_worker *worker, const struct gcl_command *command)
+{
+	if (!worker->sides.active)
+		return 0;
+	for (unsigned i = 0; i < command->use_count; i++) {
+		const struct gcl_use *use = &command->uses[i];
+
+		if (use->access & GCL_ACCESS_WRITE &&
+		    writer_add(&gcl_mem_root(use->mem)->contents, command->event, command->side))
+			return -ENOMEM;
+	}
+	return 0;
+}

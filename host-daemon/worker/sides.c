@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Sessions at GPU servers, by libguestcl.so.
+ *
+ * The library is loaded while files can still be opened, and does nothing before it is given a
+ * connection; in the process's list of platforms it isn't.
+ */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "guestcl_ext.h"
+#include "jobs.h"
+#include "worker.h"
+
+/* The library's; set once, before there are threads. */
+static clGuestclOpenPlatform_fn platform_open;
+static clGuestclPlatformLost_fn platform_lost;
+static clGuestclClosePlatform_fn platform_close;
+
+typedef void *(CL_API_CALL *address_fn)(const char *name);
+
+void gcl_sides_init(struct gcl_sides *sides)
+{
+	gcl_list_init(&sides->crossings);
+	gcl_list_init(&sides->contexts);
+	gcl_list_init(&sides->mems);
+	gcl_list_init(&sides->samplers);
+	gcl_list_init(&sides->programs);
+}
+
+void gcl_sides_fini(struct gcl_worker *worker)
+{
+	struct gcl_sides *sides = &worker->sides;
+
+	gcl_jobs_destroy(sides->moving);
+	gcl_jobs_destroy(sides->lending);
+	gcl_crossings_sweep(worker);
+	for (unsigned i = 1; i < GCL_SIDES; i++)
+		gcl_side_close(&sides->side[i]);
+	gcl_copy_room_destroy(sides->room);
+}
+
+static bool functions_find(void *library)
+{
+	address_fn address = (address_fn)dlsym(library, "clGetExtensionFunctionAddress");
+
+	if (!address)
+		return false;
+	platform_open = (clGuestclOpenPlatform_fn)address("clGuestclOpenPlatform");
+	platform_lost = (clGuestclPlatformLost_fn)address("clGuestclPlatformLost");
+	platform_close = (clGuestclClosePlatform_fn)address("clGuestclClosePlatform");
+	return platform_open && platform_lost && platform_close;
+}
+
+const char *gcl_sides_load(const char *path)
+{
+	/* Never closed: its threads may run until the end. */
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+
+	if (!library)
+		return dlerror();
+	return functions_find(library) ? NULL : "it is not the libguestcl.so of this version";
+}
+
+static cl_device_id device_get(cl_platform_id platform, uint32_t index)
+{
+	_cleanup_free_ cl_device_id *devices = NULL;
+	cl_device_id found = NULL;
+	cl_uint count = 0;
+
+	if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &count) || index >= count)
+		return NULL;
+	devices = calloc(count, sizeof(cl_device_id));
+	if (devices && !clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices, NULL))
+		found = devices[index];
+	return found;
+}
+
+enum gcl_move_result gcl_sides_open(int fd, uint32_t index, struct gcl_side *side)
+{
+	cl_platform_id platform = NULL;
+	char reason[256] = "";
+
+	if (!platform_open) {
+		close(fd);
+		return GCL_MOVE_OFF;
+	}
+	if (platform_open(fd, &platform, reason, sizeof reason) != CL_SUCCESS) {
+		gcl_log_error(session, "no session at the GPU server: %s", reason);
+		return GCL_MOVE_LINK;
+	}
+	side->platform = platform;
+	side->device = device_get(platform, index);
+	if (side->device)
+		return GCL_MOVE_DONE;
+	gcl_side_close(side);
+	return GCL_MOVE_NO_DEVICE;
+}
+
+void gcl_side_close(struct gcl_side *side)
+{
+	if (side->platform)
+		platform_close(side->platform);
+	*side = (struct gcl_side){0};
+}
+
+bool gcl_side_lost(const struct gcl_side *side)
+{
+	return side->platform && platform_lost(side->platform);
+}
+
+void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue)
+{
+	if (queue->side == GCL_HOME)
+		return;
+	if (queue->handle)
+		clReleaseCommandQueue(queue->handle);
+	worker->sides.side[queue->side].queues--;
+	atomic_fetch_sub_explicit(&worker->page->move.away, 1, memory_order_relaxed);
+	queue->handle = queue->home;
+	queue->side = GCL_HOME;
+	queue->page_index = queue->home_index;
+}
+
+/* ------------------------------------------------------------ the end of a side */
+
+static bool contents_left(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->sides.mems) {
+		const struct gcl_mem *mem = gcl_container_of(it, struct gcl_mem, twins);
+
+		if (!mem->parent && mem->contents.valid == 1u << side)
+			return true;
+	}
+	return false;
+}
+
+/* Does anything refer to the session there that isn't dropped by gcl_twins_drop()? */
+static bool side_used(struct gcl_worker *worker, unsigned side)
+{
+	struct gcl_sides *sides = &worker->sides;
+
+	gcl_completions_reap(worker);
+	return sides->move || sides->side[side].queues || atomic_load(&sides->loans) ||
+	       atomic_load(&sides->side[side].completions) || gcl_crossings_of(worker, side) ||
+	       contents_left(worker, side);
+}
+
+static void side_leave(struct gcl_worker *worker, unsigned side)
+{
+	const struct gcl_note note = {.type = GCL_NOTE_PLACE_LEFT,
+				      .value = worker->sides.side[side].place};
+
+	gcl_twins_drop(worker, side);
+	gcl_side_close(&worker->sides.side[side]);
+	gcl_note_send(worker, &note);
+}
+
+void gcl_sides_prune(struct gcl_worker *worker)
+{
+	struct gcl_sides *sides = &worker->sides;
+	bool active = sides->move;
+
+	for (unsigned i = 1; i < GCL_SIDES; i++) {
+		if (sides->side[i].open && !side_used(worker, i))
+			side_leave(worker, i);
+		active |= sides->side[i].open;
+	}
+	sides->active = active;
+}
+
+/* What was under way there fails, and is told so; queues go on at home with what is left. */
+static void side_lose(struct gcl_worker *worker, unsigned side)
+{
+	gcl_log_error(session, "the connection to a GPU server was lost: what was there only is "
+			       "lost, too");
+	worker->sides.side[side].lost = true;
+	gcl_list_for_each (it, &worker->queues) {
+		struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
+
+		if (queue->side != side)
+			continue;
+		if (queue->last)
+			clReleaseEvent(steal_pointer(&queue->last));
+		gcl_sides_queue_leave(worker, queue);
+	}
+	gcl_list_for_each (it, &worker->sides.mems)
+		gcl_contents_leave(&gcl_container_of(it, struct gcl_mem, twins)->contents, side);
+	gcl_completions_sweep(worker);
+}
+
+void gcl_sides_look(struct gcl_worker *worker)
+{
+	struct gcl_sides *sides = &worker->sides;
+
+	if (!sides->active || sides->move)
+		return;
+	for (unsigned i = 1; i < GCL_SIDES; i++) {
+		struct gcl_side *side = &sides->side[i];
+
+		if (side->open && !side->lost && gcl_side_lost(side))
+			side_lose(worker, i);
+	}
+	gcl_sides_prune(worker);
+}

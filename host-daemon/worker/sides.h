@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sides: where the objects of a session are. Included by worker.h.
+ *
+ * Theory of operation. Side 0 is home, the host's own runtime. The others are places: each is a
+ * device of a GPU server, reached through libguestcl.so, which is a runtime like any other to the
+ * worker. A command queue is on one side at a time; what else a session has gets a twin on each
+ * side where it is needed: contexts, memory objects, samplers, programs, kernels. All that a
+ * handler has to do is to take the handles of the queue's side.
+ *
+ * Contents of a memory object belong to its root (what it is a part of), which knows where they are
+ * valid. A command that needs them where they aren't makes them be sent first: it waits for a user
+ * event that is set when they have arrived (settle.c). They are sent when everything has completed
+ * that the command would have waited for, and all writers of that object where they come from.
+ *
+ * A command that waits for an event of another side waits for a user event of its own side, which a
+ * callback sets (cross.c).
+ *
+ * All this belongs to the session thread, but for what says otherwise. Where sessions can't move
+ * (worker.client is NULL) none of it costs more than a look.
+ */
+#ifndef GCL_SIDES_H
+#define GCL_SIDES_H
+
+#include <CL/cl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "move.h"
+
+struct gcl_command;
+struct gcl_context;
+struct gcl_copy;
+struct gcl_entry;
+struct gcl_jobs;
+struct gcl_kernel;
+struct gcl_kernel_arg;
+struct gcl_mem;
+struct gcl_move;
+struct gcl_queue;
+struct gcl_recipe;
+struct gcl_sampler;
+struct gcl_worker;
+
+#define GCL_SIDES 4u
+#define GCL_HOME  0u
+
+#define GCL_SIDES_ALL ((1u << GCL_SIDES) - 1)
+
+/* What a command does with a memory object. */
+enum gcl_access {
+	GCL_ACCESS_READ = 1,
+	GCL_ACCESS_WRITE = 2,	/* of a part, or nobody knows of what */
+	GCL_ACCESS_REPLACE = 6, /* of all of it, whatever it held */
+};
+
+struct gcl_use {
+	struct gcl_mem *mem;
+	enum gcl_access access;
+};
+
+/* A command that writes, on its way. */
+struct gcl_writer {
+	cl_event event; /* a reference */
+	unsigned side;
+};
+
+/* Where a root's contents are. */
+struct gcl_contents {
+	uint8_t valid;		      /* a bit for each side; all of them: they are undefined */
+	uint64_t written;	      /* sides.clock of the last command that writes */
+	uint64_t users;		      /* a bit for each queue that used it; queues share bits */
+	cl_event arriving[GCL_SIDES]; /* a user event there, set when they have come; or NULL */
+	struct gcl_writer *writers;   /* while sides are in use */
+	uint32_t writer_count, writer_room;
+};
+
+/* A place, and the session there. */
+struct gcl_side {
+	bool open;
+	uint32_t place;		 /* the broker's number for it */
+	cl_platform_id platform; /* libguestcl.so's */
+	cl_device_id device;
+	int64_t shift;		      /* ns to add to its times for times at home */
+	unsigned queues;	      /* that are there */
+	bool lost;		      /* and all has been done about it, but to close it */
+	_Atomic unsigned completions; /* whose events are of there */
+};
+
+struct gcl_sides {
+	bool active; /* a side is open, or a move is under way: writers are watched */
+	struct gcl_side side[GCL_SIDES]; /* [GCL_HOME] is not used */
+	uint64_t clock;			 /* counts commands that write */
+	struct gcl_jobs *lending;	 /* thread that sends what commands need; or NULL */
+	struct gcl_jobs *moving;	 /* thread of the move under way; or NULL */
+	unsigned fails_at;		 /* a point of moving.h, for tests; 0: none */
+	struct gcl_copy_room *room;	 /* that thread's */
+	struct gcl_list contexts, mems, samplers; /* that have twins, by their links */
+	struct gcl_list programs;		  /* struct program_twin of twin.c */
+	pthread_mutex_t cross_lock;		  /* a leaf; protects crossings */
+	struct gcl_list crossings;		  /* cross.c */
+	struct gcl_move *move;			  /* the one under way, or NULL; move.c */
+	struct gcl_asked *_Atomic asked;	  /* moves that the watch thread was asked for */
+	_Atomic unsigned loans;			  /* that are under way */
+	_Atomic bool poll; /* any thread: gcl_move_poll() has something to do */
+};
+
+void gcl_sides_init(struct gcl_sides *sides);
+
+/** gcl_sides_fini() - close all of them; objects have been released. */
+void gcl_sides_fini(struct gcl_worker *worker);
+
+/** gcl_sides_load() - before the jail is sealed: load libguestcl.so. Return: NULL, or what is
+ * wrong. */
+const char *gcl_sides_load(const char *path);
+
+/** gcl_sides_open() - a session at the other end of @fd, which is taken over; any thread; waits.
+ * @index: of the device there. Return: GCL_MOVE_DONE, LINK, NO_DEVICE. */
+enum gcl_move_result gcl_sides_open(int fd, uint32_t index, struct gcl_side *side);
+
+/** gcl_side_close() - end that session; all its objects have been released. */
+void gcl_side_close(struct gcl_side *side);
+
+/** gcl_side_lost() - the server can't be reached any more. */
+bool gcl_side_lost(const struct gcl_side *side);
+
+/** gcl_sides_queue_leave() - @queue is released, or goes elsewhere: back to its queue at home. */
+void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue);
+
+/** gcl_sides_inject() - should moves fail, for a test? */
+void gcl_sides_inject(struct gcl_sides *sides);
+
+/** gcl_sides_prune() - close those where no queue is and nothing is left, and tell the broker. */
+void gcl_sides_prune(struct gcl_worker *worker);
+
+/** gcl_sides_look() - now and then: see whether one was lost, and take what was there for lost. */
+void gcl_sides_look(struct gcl_worker *worker);
+
+/* ------------------------------------------------------------ twins (twin.c) */
+
+/** gcl_context_on() - the context there, made if need be; NULL and *@status. */
+cl_context gcl_context_on(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
+			  cl_int *status);
+
+/** gcl_context_enter() - it was made there by somebody else: @there, taken over. */
+void gcl_context_enter(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
+		       cl_context there);
+
+/** gcl_context_leave() - release what it has there. */
+void gcl_context_leave(struct gcl_context *context, unsigned side);
+
+/** gcl_context_copies() - the queue there for what goes from side to side; NULL and *@status. */
+cl_command_queue gcl_context_copies(struct gcl_worker *worker, struct gcl_context *context,
+				    unsigned side, cl_int *status);
+
+/** gcl_mem_on() - the memory object there, made if need be, without contents. A tombstone's is
+ * NULL and what it failed with. */
+cl_mem gcl_mem_on(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side, cl_int *status);
+
+/** gcl_mem_bytes() - of its contents. */
+uint64_t gcl_mem_bytes(const struct gcl_mem *mem);
+
+/** gcl_mem_leave() - release @root there, with all its parts: its contents are elsewhere. */
+void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned side);
+
+/** gcl_program_on() - the program there, built if need be, which may take long; lent. */
+cl_program gcl_program_on(struct gcl_worker *worker, struct gcl_recipe *recipe,
+			  struct gcl_context *context, unsigned side, cl_int *status);
+
+/** gcl_program_there() - has it been built there? */
+bool gcl_program_there(struct gcl_worker *worker, const struct gcl_recipe *recipe, unsigned side);
+
+/** gcl_program_enter() - it was built there by somebody else; @handle is taken over. Return: 0,
+ * -ENOMEM. */
+int gcl_program_enter(struct gcl_worker *worker, struct gcl_recipe *recipe, unsigned side,
+		      cl_program handle);
+
+/** gcl_kernel_twin() - the kernel there, whatever its arguments are; made if need be. */
+cl_kernel gcl_kernel_twin(struct gcl_worker *worker, struct gcl_kernel *kernel, unsigned side,
+			  cl_int *status);
+
+/** gcl_kernel_on() - the kernel there with all its arguments, made if need be (which may build its
+ * program, and take long). */
+cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, unsigned side,
+			cl_int *status);
+
+/* A kernel's argument was set, at home: keep what the other sides will be told. The last one
+ * returns 0 or -ENOMEM. */
+void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem);
+void gcl_arg_keep_sampler(struct gcl_kernel_arg *arg, struct gcl_sampler *sampler);
+int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *data);
+
+/** gcl_kernel_twins_fini() - release twins, and what is known of arguments. */
+void gcl_kernel_twins_fini(struct gcl_kernel *kernel);
+
+/** gcl_twins_drop() - release all that the session has on @side. */
+void gcl_twins_drop(struct gcl_worker *worker, unsigned side);
+
+/* ------------------------------------------------------------ contents (settle.c) */
+
+/** gcl_use_note() - @command does @access with @mem. Return: 0, -ENOMEM. */
+int gcl_use_note(struct gcl_worker *worker, struct gcl_command *command, struct gcl_mem *mem,
+		 enum gcl_access access);
+
+/** gcl_settle() - before the runtime's call: see to it that all objects are on the queue's side,
+ * and their contents are or will be; adds to the wait list, or sets command->failed. */
+void gcl_settle(struct gcl_worker *worker, struct gcl_command *command);
+
+/** gcl_settled() - after it: command->event writes. Return: 0, -ENOMEM. */
+int gcl_settled(struct gcl_worker *worker, const struct gcl_command *command);
+
+/** gcl_contents_init() - of a root that was made at home. @defined: it has contents. */
+void gcl_contents_init(struct gcl_contents *contents, bool defined);
+void gcl_contents_fini(struct gcl_contents *contents);
+
+/** gcl_copy_fill() - what is to be copied to bring the contents of @root from side to side; its
+ * handles get a reference each. Return: CL_SUCCESS or why not, and nothing is held then. */
+cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned from, unsigned to,
+		     struct gcl_copy *copy);
+
+/** gcl_copy_fini() - let go of them. */
+void gcl_copy_fini(struct gcl_copy *copy);
+
+/** gcl_contents_leave() - @side is going to be closed: what was only there is lost. */
+void gcl_contents_leave(struct gcl_contents *contents, unsigned side);
+
+/** gcl_contents_on() - are those of @root on @side, as far as is known? Forgets what has arrived.
+ */
+bool gcl_contents_on(struct gcl_mem *root, unsigned side);
+
+/** gcl_contents_writers() - events of commands that are on their way and write @root; into @events,
+ * which has room for writer_count. Return: how many. */
+size_t gcl_contents_writers(struct gcl_mem *root, cl_event *events);
+
+/* ------------------------------------------------------------ events (cross.c) */
+
+/* Detail of a GCL_KIND_EVENT entry of an event that isn't home's alone; else it is NULL. */
+struct gcl_event_sides {
+	unsigned side;
+	bool past; /* it was complete when its side was closed */
+	cl_event proxies[GCL_SIDES];
+};
+
+/** gcl_event_made() - @entry's event is one of @side. Return: 0, -ENOMEM. */
+int gcl_event_made(struct gcl_entry *entry, unsigned side);
+
+/**
+ * gcl_event_on() - what a command on @side waits for instead of @entry's event; lent.
+ *
+ * Return: NULL: there is nothing to wait for; with *@status negative: it can't be waited for.
+ */
+cl_event gcl_event_on(struct gcl_worker *worker, struct gcl_entry *entry,
+		      struct gcl_context *context, unsigned side, cl_int *status);
+
+/** gcl_event_status() - CL_COMPLETE, CL_QUEUED..., or why it failed. */
+cl_int gcl_event_status(cl_event event);
+
+/** gcl_crossings_sweep() - find failed events whose callback does not come. */
+void gcl_crossings_sweep(struct gcl_worker *worker);
+
+/** gcl_crossings_of() - is an event on its way from or to @side? */
+bool gcl_crossings_of(struct gcl_worker *worker, unsigned side);
+
+/** gcl_event_leave() - @side is going to be closed; GCL_SIDES: all of them are, but home. */
+void gcl_event_leave(struct gcl_entry *entry, unsigned side);
+
+/* ------------------------------------------------------------ moves (move.c) */
+
+/** gcl_move_poll() - session thread, between two messages, when sides.poll is set. */
+void gcl_move_poll(struct gcl_worker *worker);
+
+#endif

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Twins: the same objects on another side.
+ *
+ * They are made when something there needs them. A runtime behind a network says later that it
+ * couldn't make an object, and then the commands fail that use it; a move looks at that before it
+ * ends.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory.h"
+#include "program.h"
+
+#define BIT(side) ((uint8_t)(1u << (side)))
+
+/* Where a program was made again. */
+struct program_twin {
+	struct gcl_list link;	   /* in sides.programs */
+	struct gcl_recipe *recipe; /* a reference */
+	cl_program handles[GCL_SIDES];
+};
+
+static void twins_note(struct gcl_list *list, struct gcl_list *link)
+{
+	if (gcl_list_empty(link))
+		gcl_list_append(list, link);
+}
+
+/* ------------------------------------------------------------ contexts */
+
+cl_context gcl_context_on(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
+			  cl_int *status)
+{
+	const struct gcl_side *there = &worker->sides.side[side];
+
+	if (!context->handles[side] && side != GCL_HOME && there->open) {
+		context->handles[side] =
+			clCreateContext(NULL, 1, &there->device, NULL, NULL, status);
+		twins_note(&worker->sides.contexts, &context->twins);
+	}
+	if (!context->handles[side] && *status == CL_SUCCESS)
+		*status = CL_INVALID_CONTEXT;
+	return context->handles[side];
+}
+
+void gcl_context_enter(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
+		       cl_context there)
+{
+	context->handles[side] = there;
+	twins_note(&worker->sides.contexts, &context->twins);
+}
+
+/* The first of its devices is as good as another one: all of them see its memory. */
+static cl_device_id context_device(const struct gcl_context *context, cl_int *status)
+{
+	cl_device_id devices[GCL_PAGE_DEVICES_MAX];
+	size_t size = 0;
+
+	*status = clGetContextInfo(context->handles[GCL_HOME], CL_CONTEXT_DEVICES, 0, NULL, &size);
+	if (*status == CL_SUCCESS && size > sizeof devices)
+		*status = CL_OUT_OF_RESOURCES;
+	if (*status == CL_SUCCESS)
+		*status = clGetContextInfo(context->handles[GCL_HOME], CL_CONTEXT_DEVICES, size,
+					   devices, NULL);
+	return *status == CL_SUCCESS ? devices[0] : NULL;
+}
+
+cl_command_queue gcl_context_copies(struct gcl_worker *worker, struct gcl_context *context,
+				    unsigned side, cl_int *status)
+{
+	cl_context handle = gcl_context_on(worker, context, side, status);
+	cl_device_id device = worker->sides.side[side].device;
+
+	if (!handle || context->copies[side])
+		return context->copies[side];
+	if (side == GCL_HOME)
+		device = context_device(context, status);
+	if (device)
+		context->copies[side] = clCreateCommandQueue(handle, device, 0, status);
+	return context->copies[side];
+}
+
+/* ------------------------------------------------------------ memory objects */
+
+static cl_mem image_create(const struct gcl_mem *mem, cl_context context, cl_mem buffer,
+			   cl_int *status)
+{
+	cl_image_desc desc = {
+		.image_type = mem->type,
+		.image_width = mem->extent[0],
+		.buffer = buffer,
+	};
+
+	switch (mem->type) {
+	case CL_MEM_OBJECT_IMAGE1D_ARRAY:
+		desc.image_array_size = mem->extent[1];
+		break;
+	case CL_MEM_OBJECT_IMAGE2D:
+		desc.image_height = mem->extent[1];
+		break;
+	case CL_MEM_OBJECT_IMAGE2D_ARRAY:
+		desc.image_height = mem->extent[1];
+		desc.image_array_size = mem->extent[2];
+		break;
+	case CL_MEM_OBJECT_IMAGE3D:
+		desc.image_height = mem->extent[1];
+		desc.image_depth = mem->extent[2];
+		break;
+	default:
+		break;
+	}
+	return clCreateImage(context, mem->flags, &mem->format, &desc, NULL, status);
+}
+
+static cl_mem mem_create(const struct gcl_mem *mem, cl_context context, cl_mem parent,
+			 cl_int *status)
+{
+	const cl_buffer_region region = {mem->origin, mem->size};
+
+	if (gcl_mem_is_image(mem))
+		return image_create(mem, context, parent, status);
+	if (parent)
+		return clCreateSubBuffer(parent, mem->flags, CL_BUFFER_CREATE_TYPE_REGION, &region,
+					 status);
+	return clCreateBuffer(context, mem->flags, mem->size, NULL, status);
+}
+
+uint64_t gcl_mem_bytes(const struct gcl_mem *mem)
+{
+	size_t row = 0, slice = 0;
+	uint64_t size = 0;
+
+	if (!gcl_mem_is_image(mem))
+		return mem->size;
+	return gcl_image_layout(mem, mem->extent, &row, &slice, &size) ? size : 0;
+}
+
+/* One of home's that was given back: it is charged again. */
+static cl_mem home_create(struct gcl_worker *worker, const struct gcl_mem *mem, cl_mem parent,
+			  cl_int *status)
+{
+	const struct gcl_charge charge = {gcl_mem_bytes(mem), mem->context->devices};
+	cl_context context = mem->context->handles[GCL_HOME];
+	cl_mem handle;
+
+	if (parent)
+		return mem_create(mem, context, parent, status);
+	*status = gcl_quota_take(worker, charge);
+	if (*status != CL_SUCCESS)
+		return NULL;
+	handle = mem_create(mem, context, NULL, status);
+	if (!handle)
+		gcl_quota_give(worker, charge);
+	else
+		*status = gcl_mem_watch(worker, &handle, charge, 0);
+	return handle;
+}
+
+cl_mem gcl_mem_on(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side, cl_int *status)
+{
+	cl_mem parent = NULL;
+	cl_context context;
+
+	if (mem->handles[side])
+		return mem->handles[side];
+	*status = mem->failed;
+	if (*status == CL_SUCCESS && mem->parent)
+		parent = gcl_mem_on(worker, mem->parent, side, status);
+	if (*status != CL_SUCCESS)
+		return NULL;
+	context = gcl_context_on(worker, mem->context, side, status);
+	if (!context)
+		return NULL;
+	mem->handles[side] = side == GCL_HOME ? home_create(worker, mem, parent, status)
+					      : mem_create(mem, context, parent, status);
+	twins_note(&worker->sides.mems, &mem->twins);
+	return mem->handles[side];
+}
+
+/* ------------------------------------------------------------ samplers */
+
+static cl_sampler sampler_on(struct gcl_worker *worker, struct gcl_sampler *sampler, unsigned side,
+			     cl_int *status)
+{
+	cl_context context;
+
+	if (sampler->handles[side])
+		return sampler->handles[side];
+	context = gcl_context_on(worker, sampler->context, side, status);
+	if (context)
+		sampler->handles[side] = clCreateSampler(
+			context, sampler->normalized, sampler->addressing, sampler->filter, status);
+	twins_note(&worker->sides.samplers, &sampler->twins);
+	return sampler->handles[side];
+}
+
+/* ------------------------------------------------------------ kernels' arguments */
+
+static void arg_forget(struct gcl_kernel_arg *arg)
+{
+	gcl_mem_put(steal_pointer(&arg->mem));
+	gcl_sampler_put(steal_pointer(&arg->sampler));
+	free(steal_pointer(&arg->data));
+	arg->size = 0;
+	arg->stale = GCL_SIDES_ALL & (uint8_t)~BIT(GCL_HOME);
+}
+
+void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem)
+{
+	if (mem)
+		gcl_mem_get(mem);
+	arg_forget(arg);
+	arg->mem = mem;
+	arg->size = sizeof(cl_mem);
+	if (mem && !mem->handles[GCL_HOME])
+		arg->stale |= BIT(GCL_HOME);
+}
+
+void gcl_arg_keep_sampler(struct gcl_kernel_arg *arg, struct gcl_sampler *sampler)
+{
+	sampler->refs++;
+	arg_forget(arg);
+	arg->sampler = sampler;
+	arg->size = sizeof(cl_sampler);
+}
+
+int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *data)
+{
+	void *kept = NULL;
+
+	/* Most are set again and again, to values of one size. */
+	if (data && arg->data && arg->size == size) {
+		memcpy(arg->data, data, size);
+		arg->stale = GCL_SIDES_ALL & (uint8_t)~BIT(GCL_HOME);
+		return 0;
+	}
+	if (data) {
+		kept = malloc(size);
+		if (!kept)
+			return -ENOMEM;
+		memcpy(kept, data, size);
+	}
+	arg_forget(arg);
+	arg->data = kept;
+	arg->size = size;
+	return 0;
+}
+
+static cl_int arg_set_on(struct gcl_worker *worker, struct gcl_kernel_arg *arg, cl_kernel kernel,
+			 cl_uint index, unsigned side)
+{
+	cl_int status = CL_SUCCESS;
+	cl_sampler sampler;
+	cl_mem mem = NULL;
+
+	if (arg->sampler) {
+		sampler = sampler_on(worker, arg->sampler, side, &status);
+		return status ? status : clSetKernelArg(kernel, index, sizeof sampler, &sampler);
+	}
+	if (!arg->mem)
+		return clSetKernelArg(kernel, index, arg->size, arg->data);
+	mem = gcl_mem_on(worker, arg->mem, side, &status);
+	return status ? status : clSetKernelArg(kernel, index, sizeof mem, &mem);
+}
+
+/* ------------------------------------------------------------ programs and kernels */
+
+static struct program_twin *program_find(struct gcl_worker *worker, const struct gcl_recipe *recipe)
+{
+	gcl_list_for_each (it, &worker->sides.programs) {
+		struct program_twin *twin = gcl_container_of(it, struct program_twin, link);
+
+		if (twin->recipe == recipe)
+			return twin;
+	}
+	return NULL;
+}
+
+bool gcl_program_there(struct gcl_worker *worker, const struct gcl_recipe *recipe, unsigned side)
+{
+	const struct program_twin *twin = program_find(worker, recipe);
+
+	return twin && twin->handles[side];
+}
+
+int gcl_program_enter(struct gcl_worker *worker, struct gcl_recipe *recipe, unsigned side,
+		      cl_program handle)
+{
+	struct program_twin *twin = program_find(worker, recipe);
+
+	if (!twin)
+		twin = calloc(1, sizeof *twin);
+	if (!twin || twin->handles[side]) {
+		clReleaseProgram(handle);
+		return twin ? 0 : -ENOMEM;
+	}
+	if (!twin->recipe) {
+		twin->recipe = gcl_recipe_get(recipe);
+		gcl_list_append(&worker->sides.programs, &twin->link);
+	}
+	twin->handles[side] = handle;
+	return 0;
+}
+
+cl_program gcl_program_on(struct gcl_worker *worker, struct gcl_recipe *recipe,
+			  struct gcl_context *context, unsigned side, cl_int *status)
+{
+	const struct program_twin *twin = program_find(worker, recipe);
+	cl_context there = gcl_context_on(worker, context, side, status);
+	cl_program handle = NULL;
+
+	if (twin && twin->handles[side])
+		return twin->handles[side];
+	if (!there)
+		return NULL;
+	*status = gcl_recipe_make(recipe, there, worker->sides.side[side].device, &handle);
+	if (*status == CL_SUCCESS && gcl_program_enter(worker, recipe, side, handle)) {
+		*status = CL_OUT_OF_HOST_MEMORY;
+		return NULL;
+	}
+	return handle;
+}
+
+static cl_kernel kernel_create_on(struct gcl_worker *worker, struct gcl_kernel *kernel,
+				  unsigned side, cl_int *status)
+{
+	cl_program program = gcl_program_on(worker, kernel->recipe, kernel->owner, side, status);
+	size_t length;
+	char *name;
+
+	if (!program)
+		return NULL;
+	name = GCL_INFO_BYTES(&worker->arena, &length, clGetKernelInfo, kernel->handle,
+			      CL_KERNEL_FUNCTION_NAME);
+	if (!name)
+		*status = CL_OUT_OF_HOST_MEMORY;
+	return name ? clCreateKernel(program, name, status) : NULL;
+}
+
+cl_kernel gcl_kernel_twin(struct gcl_worker *worker, struct gcl_kernel *kernel, unsigned side,
+			  cl_int *status)
+{
+	*status = CL_SUCCESS;
+	if (side == GCL_HOME)
+		return kernel->handle;
+	if (!kernel->twins[side])
+		kernel->twins[side] = kernel_create_on(worker, kernel, side, status);
+	return kernel->twins[side];
+}
+
+cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, unsigned side,
+			cl_int *status)
+{
+	cl_kernel handle = gcl_kernel_twin(worker, kernel, side, status);
+
+	for (cl_uint i = 0; handle && i < kernel->arg_count; i++) {
+		struct gcl_kernel_arg *arg = &kernel->args[i];
+
+		/* Sizes are those of what was set; 0: nothing was. */
+		if (!(arg->stale & BIT(side)) || !arg->size)
+			continue;
+		*status = arg_set_on(worker, arg, handle, i, side);
+		if (*status != CL_SUCCESS)
+			return NULL;
+		arg->stale &= (uint8_t)~BIT(side);
+	}
+	return handle;
+}
+
+/* Sessions leave sides one at a time, so this may look at all there is. */
+static void mem_stale(struct gcl_worker *worker, const struct gcl_mem *mem, unsigned side)
+{
+	gcl_table_for_each(entry, &worker->tables[GCL_KIND_KERNEL])
+	{
+		struct gcl_kernel *kernel = entry->detail;
+
+		for (cl_uint i = 0; kernel && i < kernel->arg_count; i++)
+			if (kernel->args[i].mem == mem)
+				kernel->args[i].stale |= BIT(side);
+	}
+}
+
+static void mem_drop(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side)
+{
+	if (!mem->handles[side])
+		return;
+	clReleaseMemObject(mem->handles[side]);
+	mem->handles[side] = NULL;
+	mem_stale(worker, mem, side);
+}
+
+void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned side)
+{
+	gcl_table_for_each(entry, &worker->tables[GCL_KIND_MEM])
+	{
+		struct gcl_mem *mem = entry->detail;
+
+		if (mem && mem != root && gcl_mem_root(mem) == root)
+			mem_drop(worker, mem, side);
+	}
+	mem_drop(worker, root, side);
+	root->contents.valid &= (uint8_t)~BIT(side);
+}
+
+void gcl_kernel_twins_fini(struct gcl_kernel *kernel)
+{
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		if (kernel->twins[i])
+			clReleaseKernel(kernel->twins[i]);
+	for (cl_uint i = 0; i < kernel->arg_count; i++)
+		arg_forget(&kernel->args[i]);
+}
+
+/* ------------------------------------------------------------ all of them */
+
+static void kernels_drop(struct gcl_worker *worker, unsigned side)
+{
+	gcl_table_for_each(entry, &worker->tables[GCL_KIND_KERNEL])
+	{
+		struct gcl_kernel *kernel = entry->detail;
+
+		if (!kernel)
+			continue;
+		if (kernel->twins[side])
+			clReleaseKernel(kernel->twins[side]);
+		kernel->twins[side] = NULL;
+		for (cl_uint i = 0; i < kernel->arg_count; i++)
+			kernel->args[i].stale |= BIT(side);
+	}
+}
+
+static void programs_drop(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each_safe (it, next, &worker->sides.programs) {
+		struct program_twin *twin = gcl_container_of(it, struct program_twin, link);
+		bool used = false;
+
+		if (twin->handles[side])
+			clReleaseProgram(twin->handles[side]);
+		twin->handles[side] = NULL;
+		for (unsigned i = 0; i < GCL_SIDES; i++)
+			used |= twin->handles[i] != NULL;
+		if (used)
+			continue;
+		gcl_list_remove(&twin->link);
+		gcl_recipe_put(twin->recipe);
+		free(twin);
+	}
+}
+
+static void mems_drop(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->sides.mems) {
+		struct gcl_mem *mem = gcl_container_of(it, struct gcl_mem, twins);
+
+		if (mem->handles[side])
+			clReleaseMemObject(mem->handles[side]);
+		mem->handles[side] = NULL;
+		gcl_contents_leave(&mem->contents, side);
+	}
+}
+
+static void samplers_drop(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->sides.samplers) {
+		struct gcl_sampler *sampler = gcl_container_of(it, struct gcl_sampler, twins);
+
+		if (sampler->handles[side])
+			clReleaseSampler(sampler->handles[side]);
+		sampler->handles[side] = NULL;
+	}
+}
+
+void gcl_context_leave(struct gcl_context *context, unsigned side)
+{
+	if (context->copies[side])
+		clReleaseCommandQueue(context->copies[side]);
+	if (context->handles[side])
+		clReleaseContext(context->handles[side]);
+	context->copies[side] = NULL;
+	context->handles[side] = NULL;
+}
+
+void gcl_twins_drop(struct gcl_worker *worker, unsigned side)
+{
+	gcl_table_for_each(entry, &worker->tables[GCL_KIND_EVENT]) gcl_event_leave(entry, side);
+	kernels_drop(worker, side);
+	programs_drop(worker, side);
+	mems_drop(worker, side);
+	samplers_drop(worker, side);
+	gcl_list_for_each (it, &worker->sides.contexts)
+		gcl_context_leave(gcl_container_of(it, struct gcl_context, twins), side);
+}
