@@ -11,6 +11,9 @@
  * With sums, only blocks go of which the other side holds something else; neighbours go in one
  * command.
  *
+ * A runtime may have no room for a command before others are over (libguestcl's heap): then these
+ * are waited for, and if there are none, the command waits in the call.
+ *
  * The first failure ends it; what is under way is waited for, since it uses the slots. Events of
  * failed commands are kept until the room is used next: PoCL 3.1 touches them after they have
  * failed.
@@ -56,6 +59,7 @@ struct copying {
 	struct gcl_copy_grid chunks, blocks;
 	size_t reads, writes, ends; /* chunks of which that has begun, begun, been seen */
 	size_t block;		    /* the next one to be looked at */
+	bool full;		    /* no room for another read, before something is over */
 	cl_int status;
 };
 
@@ -140,24 +144,30 @@ static bool cancelled(const struct gcl_copy *copy)
 	return copy->cancel && atomic_load_explicit(copy->cancel, memory_order_relaxed);
 }
 
-/* Waits until @size bytes may go. */
-static void pace(struct copying *copying, size_t size)
+/* Waits until what has gone is paid for. */
+static void pace_wait(const struct copying *copying)
 {
 	struct gcl_copy_room *room = copying->room;
-	uint64_t rate;
-	int64_t now;
 
 	for (;;) {
+		uint64_t rate = atomic_load_explicit(&room->rate, memory_order_relaxed);
+		int64_t now = now_ns();
 		struct timespec look = {0};
 
-		rate = atomic_load_explicit(&room->rate, memory_order_relaxed);
-		now = now_ns();
 		if (!rate || room->ready_ns <= now || cancelled(copying->copy))
 			break;
 		look.tv_nsec = (long)GCL_MIN(room->ready_ns - now, PACE_LOOK_NS);
 		nanosleep(&look, NULL);
 	}
-	room->ready_ns = GCL_MAX(room->ready_ns, now - BURST_NS);
+}
+
+/* @size bytes go. */
+static void pace_charge(const struct copying *copying, size_t size)
+{
+	struct gcl_copy_room *room = copying->room;
+	uint64_t rate = atomic_load_explicit(&room->rate, memory_order_relaxed);
+
+	room->ready_ns = GCL_MAX(room->ready_ns, now_ns() - BURST_NS);
 	if (rate)
 		room->ready_ns += (int64_t)((double)size * 1e9 / (double)rate);
 }
@@ -198,49 +208,108 @@ static void fail(struct copying *copying, cl_int status)
 		copying->status = status;
 }
 
+static cl_int slot_end(struct slot *slot)
+{
+	cl_int status = event_end(&slot->read);
+
+	for (unsigned i = 0; i < slot->write_count; i++) {
+		cl_int ended = event_end(&slot->writes[i]);
+
+		status = status ? status : ended;
+	}
+	return status;
+}
+
+static cl_int read_enqueue(const struct gcl_copy *copy, struct slot *slot, cl_bool blocking)
+{
+	const struct gcl_copy_box *box = &slot->box;
+
+	if (copy->type == CL_MEM_OBJECT_BUFFER)
+		return clEnqueueReadBuffer(copy->from_queue, copy->from, blocking, box->offset,
+					   box->size, slot->bytes, 0, NULL, &slot->read);
+	return clEnqueueReadImage(copy->from_queue, copy->from, blocking, box->origin, box->region,
+				  0, 0, slot->bytes, 0, NULL, &slot->read);
+}
+
 static void read_begin(struct copying *copying)
 {
 	const struct gcl_copy *copy = copying->copy;
 	struct slot *slot = slot_of(copying, copying->reads);
-	const struct gcl_copy_box *box = &slot->box;
+	bool alone = copying->reads == copying->ends;
 	cl_int status;
 
 	gcl_copy_grid_box(&copying->chunks, copying->reads, &slot->box);
 	if (copy->from_far)
-		pace(copying, box->size);
-	if (copy->type == CL_MEM_OBJECT_BUFFER)
-		status = clEnqueueReadBuffer(copy->from_queue, copy->from, CL_FALSE, box->offset,
-					     box->size, slot->bytes, 0, NULL, &slot->read);
-	else
-		status = clEnqueueReadImage(copy->from_queue, copy->from, CL_FALSE, box->origin,
-					    box->region, 0, 0, slot->bytes, 0, NULL, &slot->read);
+		pace_wait(copying);
+	status = read_enqueue(copy, slot, CL_FALSE);
+	copying->full = status == CL_MEM_OBJECT_ALLOCATION_FAILURE && !alone;
+	if (copying->full)
+		return;
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE)
+		status = read_enqueue(copy, slot, CL_TRUE);
 	if (!status) {
 		copying->reads++;
+		if (copy->from_far)
+			pace_charge(copying, slot->box.size);
 		status = clFlush(copy->from_queue);
 	}
 	fail(copying, status);
 }
 
+static cl_int write_enqueue(const struct gcl_copy *copy, struct slot *slot,
+			    const struct gcl_copy_box *box, cl_bool blocking)
+{
+	const char *bytes = slot->bytes + (box->offset - slot->box.offset);
+	cl_event *event = &slot->writes[slot->write_count];
+
+	if (copy->type == CL_MEM_OBJECT_BUFFER)
+		return clEnqueueWriteBuffer(copy->to_queue, copy->to, blocking, box->offset,
+					    box->size, bytes, 0, NULL, event);
+	return clEnqueueWriteImage(copy->to_queue, copy->to, blocking, box->origin, box->region, 0,
+				   0, bytes, 0, NULL, event);
+}
+
+/* Waits for the oldest chunk that is being written. */
+static void chunk_end(struct copying *copying)
+{
+	struct gcl_copy *copy = copying->copy;
+	struct slot *slot = slot_of(copying, copying->ends++);
+	cl_int status = slot_end(slot);
+
+	copying->full = false;
+	fail(copying, status);
+	if (status) {
+		gcl_copy_sums_forget(copy->sums);
+		return;
+	}
+	copy->sent += slot->sent;
+	copy->same += slot->box.size - slot->sent;
+	if (copy->progress)
+		atomic_fetch_add_explicit(copy->progress, slot->sent, memory_order_relaxed);
+}
+
+/* Writes @box out of @slot, of the last chunk. */
 static void box_write(struct copying *copying, struct slot *slot, const struct gcl_copy_box *box)
 {
 	const struct gcl_copy *copy = copying->copy;
-	const char *bytes = slot->bytes + (box->offset - slot->box.offset);
-	cl_event *event = &slot->writes[slot->write_count];
 	cl_int status;
 
 	if (copying->status || box->size == 0)
 		return;
 	if (!copy->from_far)
-		pace(copying, box->size);
-	if (copy->type == CL_MEM_OBJECT_BUFFER)
-		status = clEnqueueWriteBuffer(copy->to_queue, copy->to, CL_FALSE, box->offset,
-					      box->size, bytes, 0, NULL, event);
-	else
-		status = clEnqueueWriteImage(copy->to_queue, copy->to, CL_FALSE, box->origin,
-					     box->region, 0, 0, bytes, 0, NULL, event);
+		pace_wait(copying);
+	status = write_enqueue(copy, slot, box, CL_FALSE);
+	while (status == CL_MEM_OBJECT_ALLOCATION_FAILURE && copying->ends + 1 < copying->writes) {
+		chunk_end(copying);
+		status = write_enqueue(copy, slot, box, CL_FALSE);
+	}
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE)
+		status = write_enqueue(copy, slot, box, CL_TRUE);
 	if (!status) {
 		slot->write_count++;
 		slot->sent += box->size;
+		if (!copy->from_far)
+			pace_charge(copying, box->size);
 	}
 	fail(copying, status);
 }
@@ -289,6 +358,7 @@ static void write_begin(struct copying *copying)
 		return;
 	slot->sent = 0;
 	slot->write_count = 0;
+	copying->full = false;
 	copying->writes++;
 	if (copying->copy->sums)
 		changes_write(copying, slot);
@@ -306,36 +376,6 @@ static bool slot_over(const struct slot *slot)
 	return !slot->write_count || event_status(slot->writes[slot->write_count - 1]) <= 0;
 }
 
-static cl_int slot_end(struct slot *slot)
-{
-	cl_int status = event_end(&slot->read);
-
-	for (unsigned i = 0; i < slot->write_count; i++) {
-		cl_int ended = event_end(&slot->writes[i]);
-
-		status = status ? status : ended;
-	}
-	return status;
-}
-
-/* Waits for the oldest chunk that is being written. */
-static void chunk_end(struct copying *copying)
-{
-	struct gcl_copy *copy = copying->copy;
-	struct slot *slot = slot_of(copying, copying->ends++);
-	cl_int status = slot_end(slot);
-
-	fail(copying, status);
-	if (status) {
-		gcl_copy_sums_forget(copy->sums);
-		return;
-	}
-	copy->sent += slot->sent;
-	copy->same += slot->box.size - slot->sent;
-	if (copy->progress)
-		atomic_fetch_add_explicit(copy->progress, slot->sent, memory_order_relaxed);
-}
-
 /* Return: false when there is nothing left to do. */
 static bool step(struct copying *copying)
 {
@@ -346,7 +386,7 @@ static bool step(struct copying *copying)
 	if (copying->status)
 		return false;
 
-	if (copying->reads < copying->chunks.count &&
+	if (copying->reads < copying->chunks.count && !copying->full &&
 	    copying->reads - copying->ends < copying->room->count)
 		read_begin(copying);
 	else if (copying->writes < copying->reads)
