@@ -138,6 +138,18 @@ cl_int clSetUserEventStatus(cl_event event, cl_int status)
 	return CL_SUCCESS;
 }
 
+/* What has not ended waits for a user event, which nobody sets meanwhile: waiting is an error. */
+cl_int clWaitForEvents(cl_uint count, const cl_event *events)
+{
+	STUB_REFUSE(!count || !events, CL_INVALID_VALUE);
+	for (cl_uint i = 0; i < count; i++) {
+		STUB_REFUSE(!stub_get(events[i], STUB_EVENT), CL_INVALID_EVENT);
+		STUB_REFUSE(events[i]->status != CL_COMPLETE,
+			    CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST);
+	}
+	return CL_SUCCESS;
+}
+
 cl_int clGetEventInfo(cl_event event, cl_event_info name, size_t size, void *value,
 		      size_t *size_ret)
 {

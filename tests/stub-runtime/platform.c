@@ -214,6 +214,12 @@ cl_int clReleaseCommandQueue(cl_command_queue queue)
 	return CL_SUCCESS;
 }
 
+cl_int clFinish(cl_command_queue queue)
+{
+	STUB_REFUSE(!stub_get(queue, STUB_QUEUE), CL_INVALID_COMMAND_QUEUE);
+	return CL_SUCCESS;
+}
+
 cl_int clFlush(cl_command_queue queue)
 {
 	STUB_REFUSE(!stub_get(queue, STUB_QUEUE), CL_INVALID_COMMAND_QUEUE);
