@@ -252,16 +252,27 @@ static int device_drain(struct gcl_control_request *request, uint64_t device, bo
 	return 0;
 }
 
+/* One that is gone for now, or is named no more, may have sessions, or be let in again. */
+static bool server_known(const struct gcl_broker *broker, const char *server)
+{
+	if (!gcl_server_name_valid(server))
+		return false;
+	if (gcl_server_find(&broker->servers, server) || gcl_server_drained(&broker->moves, server))
+		return true;
+	gcl_list_for_each (it, &broker->moves.places) {
+		if (strcmp(gcl_container_of(it, struct gcl_place, link)->server, server) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int server_drain(struct gcl_control_request *request, const char *server, bool undo,
 			struct json_object *list)
 {
 	struct gcl_moves *moves = &request->broker->moves;
 	int err;
 
-	/* One that is gone for now may be let in again. */
-	if (!gcl_server_name_valid(server) ||
-	    (!gcl_server_find(&request->broker->servers, server) &&
-	     !gcl_server_drained(moves, server))) {
+	if (!server_known(request->broker, server)) {
 		snprintf(request->error, sizeof request->error,
 			 "there is no server \"%.64s\": guestcl servers lists them", server);
 		return -ENOENT;

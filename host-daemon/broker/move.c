@@ -100,6 +100,20 @@ static void move_destroy(struct gcl_move *move)
 	free(move);
 }
 
+/* It got to a server that was drained meanwhile: it doesn't stay there. */
+static void drained_leave(struct gcl_worker_process *worker, const struct gcl_move_outcome *outcome)
+{
+	static const struct gcl_move_order home;
+	char reason[256];
+
+	if (outcome->result != GCL_MOVE_DONE || worker->moves.now ||
+	    !gcl_server_drained(&worker->broker->moves, outcome->order.server))
+		return;
+	if (gcl_move_start(worker, &home, NULL, NULL, NULL, reason, sizeof reason) < 0)
+		gcl_log_warn(broker, "session %ju: stays on %s, which is drained: %s",
+			     (uintmax_t)worker->session, outcome->order.server, reason);
+}
+
 /* Takes @move down. */
 static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 {
@@ -129,6 +143,7 @@ static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 	/* It may begin another one. */
 	if (done)
 		done(data, &outcome);
+	drained_leave(worker, &outcome);
 }
 
 /* ------------------------------------------------------------ the worker */
@@ -236,7 +251,9 @@ static void link_make(struct gcl_move *move)
 
 static void move_go(struct gcl_move *move)
 {
-	if (!move->place || gcl_worker_place_has(&move->worker->moves, move->place))
+	if (gcl_server_drained(&move->worker->broker->moves, move->order.server))
+		move_end(move, GCL_MOVE_RESULT_LIMIT, "the server is drained");
+	else if (!move->place || gcl_worker_place_has(&move->worker->moves, move->place))
 		worker_tell(move, -1);
 	else
 		link_make(move);
@@ -457,6 +474,8 @@ void gcl_moves_settle(struct gcl_moves *moves)
 
 void gcl_moves_forget(struct gcl_worker_process *worker)
 {
+	/* Whoever hears of the end can't begin another one. */
+	worker->state = GCL_WORKER_ENDING;
 	if (worker->moves.now)
 		move_end(worker->moves.now, GCL_MOVE_RESULT_LIMIT, "the session has ended");
 }

@@ -401,6 +401,21 @@ static void test_drain(void **state)
 	tool("drain 77", 1, "this host has no device 77");
 }
 
+/* A move that is under way when its server is drained ends, and goes back. */
+static void test_drain_under_way(void **state)
+{
+	FILE *pipe;
+
+	(void)state;
+	start("move slow 1500");
+	pipe = tool_open("move 1 near");
+	eventually(status_has("\"state\": \"copying\""));
+	tool("drain near", 1, "another move of this session is under way");
+	tool_expect(pipe, 0, "");
+	daemon_expect(&test.home, "moved to home");
+	assert_false(status_has("\"places\": [\n        {"));
+}
+
 /* ------------------------------------------------------------ a new program */
 
 static void test_takeover(void **state)
@@ -458,6 +473,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_worker_surplus, teardown),
 		cmocka_unit_test_teardown(test_worker_silent, teardown),
 		cmocka_unit_test_teardown(test_drain, teardown),
+		cmocka_unit_test_teardown(test_drain_under_way, teardown),
 		cmocka_unit_test_teardown(test_takeover, teardown),
 		cmocka_unit_test_teardown(test_takeover_connecting, teardown),
 	};
