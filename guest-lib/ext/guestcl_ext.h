@@ -9,14 +9,15 @@
  * matter. Once the library is loaded, no file is opened any more.
  *
  * Each platform has threads of its own that send, receive, and run callbacks: these come without
- * anybody waiting in a call.
+ * anybody waiting in a call, one at a time for each platform, and never out of one of its calls
+ * (destructors of memory objects may). One that takes long keeps the next waiting.
  *
  * What waits, and for what:
  * - The host's answer: blocking transfers and maps, clFinish, clWaitForEvents, clBuildProgram,
  *   clCompileProgram and clLinkProgram (without a callback also in the building itself),
- *   clCreateProgramWithBinary, clGetProgramInfo of binaries, clCreateSubDevices, and clSetKernelArg
- *   where it takes the host to tell an argument's size: the first time for each argument of a type
- *   that is the program's own.
+ *   programs from binaries and built-in kernels, clGetProgramInfo of binaries, clCreateSubDevices,
+ * and clSetKernelArg where it takes the host to tell an argument's size: the first time for each
+ * argument of a type that is the program's own.
  * - Room among the messages to be sent (1 MiB, payloads apart), which a network that stands still
  *   does not give: every call that creates, enqueues or releases something.
  * - Room in the heap, 0.1 s at most: transfers and maps that don't block, and buffers and images
@@ -61,7 +62,8 @@ typedef cl_bool(CL_API_CALL *clGuestclPlatformLost_fn)(cl_platform_id platform);
  * descriptors included; accepts NULL.
  *
  * The caller has released every object of it, and no other thread uses it. Callbacks that have not
- * run yet run before, with a failure if need be; none of them may call this. If objects are left,
+ * run yet run before, with a failure if need be, and are waited for: none of them may call this, or
+ * take a lock that the caller holds. If objects are left,
  * the connection ends all the same, a line in the log says how many they are, and they stay, as
  * those of a lost platform: it can be closed again when they have been released.
  */

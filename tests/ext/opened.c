@@ -6,9 +6,11 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -66,8 +68,7 @@ static void crossing_begin(struct crossing *crossing, const struct side *from,
 {
 	cl_int code;
 
-	*crossing = (struct crossing){.from = from, .to = to, .items = malloc(BYTES)};
-	check("memory", crossing->items);
+	*crossing = (struct crossing){.from = from, .to = to, .items = items_make()};
 	crossing->arrived = clCreateUserEvent(to->context, &code);
 	must("clCreateUserEvent", code);
 	must("clEnqueueReadBuffer",
@@ -95,9 +96,8 @@ static void CL_CALLBACK gate_callback(cl_event event, cl_int status, void *data)
 
 static void start_values(const struct side *side)
 {
-	cl_uint *items = malloc(BYTES);
+	cl_uint *items = items_make();
 
-	check("memory", items);
 	for (cl_uint i = 0; i < ITEMS; i++)
 		items[i] = i;
 	must("clEnqueueWriteBuffer", clEnqueueWriteBuffer(side->queue, side->buffer, CL_TRUE, 0,
@@ -182,7 +182,7 @@ static long entries(const char *path)
 static long resident_kib(void)
 {
 	FILE *statm = fopen("/proc/self/statm", "r");
-	long size, pages;
+	long size, pages = 0;
 
 	check("statm", statm && fscanf(statm, "%ld %ld", &size, &pages) == 2);
 	fclose(statm);
@@ -254,7 +254,7 @@ static void test_lost(void)
 
 	side_init(&side, platform);
 	wait_begin(&side, events, &gate);
-	daemon_workers_kill();
+	daemon_workers_signal(SIGKILL);
 	gate_wait("a callback tells of the loss", &gate);
 	while (!platform_lost(platform) && now() < end)
 		poll(NULL, 0, 1);
@@ -331,6 +331,98 @@ static void test_refused(void)
 	      open_platform(-1, &platform, NULL, 0) == CL_DEVICE_NOT_AVAILABLE && !platform);
 }
 
+/* ------------------------------------------------------------ calls that wait */
+
+/* A thread in calls that the host's silence stops. */
+struct caller {
+	const struct side *side;
+	cl_int (*call)(const struct side *side);
+	_Atomic unsigned calls; /* that have returned */
+	struct gate failed;
+};
+
+static cl_int call_marker(const struct side *side)
+{
+	return clEnqueueMarkerWithWaitList(side->queue, 0, NULL, NULL);
+}
+
+static cl_int call_finish(const struct side *side)
+{
+	return clFinish(side->queue);
+}
+
+static cl_int call_build(const struct side *side)
+{
+	cl_program program = clCreateProgramWithSource(
+		side->context, 1, &(const char *){"kernel void none() {}"}, NULL, NULL);
+	cl_int code = clBuildProgram(program, 0, NULL, "", NULL, NULL);
+
+	clReleaseProgram(program);
+	return code;
+}
+
+static void *caller_run(void *arg)
+{
+	struct caller *caller = arg;
+	cl_int code;
+
+	while ((code = caller->call(caller->side)) == CL_SUCCESS)
+		caller->calls++;
+	check("a call ends when the platform is lost", code == CL_DEVICE_NOT_AVAILABLE);
+	gate_open(&caller->failed);
+	return NULL;
+}
+
+/* Returns when no call has returned for some time. */
+static void caller_stops(const struct caller *caller)
+{
+	double end = now() + PATIENCE_MS / 1000.0;
+	unsigned before;
+
+	do {
+		before = caller->calls;
+		poll(NULL, 0, 300);
+	} while (caller->calls != before && now() < end);
+	check("the call waits", caller->calls == before);
+}
+
+/* The workers stand still; then the connection is ended by its copy. */
+static void silence(const char *name, cl_int (*call)(const struct side *side))
+{
+	int conn = daemon_connect(), copy = dup(conn);
+	cl_platform_id platform = platform_open_on(conn);
+	struct caller caller = {.call = call};
+	pthread_t thread;
+	struct side side;
+	double begin;
+
+	side_init(&side, platform);
+	caller.side = &side;
+	gate_init(&caller.failed);
+	daemon_workers_signal(SIGSTOP);
+	if (call != call_marker)
+		must("clEnqueueMarkerWithWaitList", call_marker(&side));
+	check("a thread", pthread_create(&thread, NULL, caller_run, &caller) == 0);
+	caller_stops(&caller);
+	begin = now();
+	check("the socket's end", shutdown(copy, SHUT_RDWR) == 0);
+	gate_wait("the call returns", &caller.failed);
+	printf("%s: %u calls, then one of %.3f s\n", name, caller.calls, now() - begin);
+	pthread_join(thread, NULL);
+	check("the platform is lost", platform_lost(platform));
+	side_fini(&side);
+	close_platform(platform);
+	close(copy);
+	daemon_workers_signal(SIGCONT);
+}
+
+static void test_silent(void)
+{
+	silence("marker", call_marker);
+	silence("finish", call_finish);
+	silence("build", call_build);
+}
+
 /* ------------------------------------------------------------ a full heap */
 
 #define PART (16u << 20)
@@ -379,7 +471,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{"cross", test_cross},	 {"cycles", test_cycles}, {"lost", test_lost},
 		{"closed", test_closed}, {"forked", test_forked}, {"refused", test_refused},
-		{"full", test_full},
+		{"full", test_full},	 {"silent", test_silent},
 	};
 
 	check("usage: opened LIBRARY TEST", argc == 3);

@@ -86,7 +86,7 @@ static bool is_worker(const char *pid)
 	return worker && parent == atoi(getenv("GUESTCLD_PID"));
 }
 
-void daemon_workers_kill(void)
+void daemon_workers_signal(int number)
 {
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
@@ -94,20 +94,25 @@ void daemon_workers_kill(void)
 	check("/proc", processes);
 	while ((entry = readdir(processes)))
 		if (is_worker(entry->d_name))
-			kill(atoi(entry->d_name), SIGKILL);
+			kill(atoi(entry->d_name), number);
 	closedir(processes);
 }
 
 /* ------------------------------------------------------------ platforms and their objects */
 
-cl_platform_id platform_open(void)
+cl_platform_id platform_open_on(int conn)
 {
 	char reason[256] = "";
 	cl_platform_id platform;
-	cl_int code = open_platform(daemon_connect(), &platform, reason, sizeof reason);
+	cl_int code = open_platform(conn, &platform, reason, sizeof reason);
 
 	must(reason, code);
 	return platform;
+}
+
+cl_platform_id platform_open(void)
+{
+	return platform_open_on(daemon_connect());
 }
 
 cl_platform_id platform_native(void)
@@ -148,6 +153,14 @@ void side_fini(struct side *side)
 	must("clReleaseContext", clReleaseContext(side->context));
 }
 
+cl_uint *items_make(void)
+{
+	cl_uint *items = calloc(1, BYTES);
+
+	check("memory", items);
+	return items;
+}
+
 cl_event side_launch(const struct side *side, cl_uint added, cl_event after)
 {
 	const size_t items = ITEMS;
@@ -164,9 +177,8 @@ cl_event side_launch(const struct side *side, cl_uint added, cl_event after)
 
 void side_check(const struct side *side, cl_uint value)
 {
-	cl_uint *items = malloc(BYTES);
+	cl_uint *items = items_make();
 
-	check("memory", items);
 	must("clEnqueueReadBuffer", clEnqueueReadBuffer(side->queue, side->buffer, CL_TRUE, 0,
 							BYTES, items, 0, NULL, NULL));
 	for (size_t i = 0; i < ITEMS; i++)

@@ -49,17 +49,23 @@ void check(const char *what, bool holds);
 /** daemon_connect() - a stream socket to the daemon of with-guestcld. */
 int daemon_connect(void);
 
-/** daemon_workers_kill() - all of its workers. */
-void daemon_workers_kill(void);
+/** daemon_workers_signal() - to all of its workers. */
+void daemon_workers_signal(int number);
 
 /** platform_open() - over a connection of its own. */
 cl_platform_id platform_open(void);
+
+/** platform_open_on() - over this one, which is taken over. */
+cl_platform_id platform_open_on(int conn);
 
 /** platform_native() - the host's first. */
 cl_platform_id platform_native(void);
 
 void side_init(struct side *side, cl_platform_id platform);
 void side_fini(struct side *side);
+
+/** items_make() - BYTES of memory, freed by the caller. */
+cl_uint *items_make(void);
 
 /** side_launch() - enqueue the kernel, adding @added. */
 cl_event side_launch(const struct side *side, cl_uint added, cl_event after);
