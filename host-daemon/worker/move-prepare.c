@@ -166,13 +166,12 @@ static bool kernels_check(struct gcl_move *move)
 	struct gcl_worker *worker = move->worker;
 	cl_device_id there = worker->sides.side[move->to].device;
 
-	gcl_table_for_each(entry, &worker->tables[GCL_KIND_KERNEL])
-	{
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_KERNEL]) {
 		struct gcl_kernel *kernel = entry->detail;
 		cl_int status = CL_SUCCESS;
 		cl_kernel twin;
 
-		if (!kernel || !kernel->recipe || !of_contexts(move, kernel->owner))
+		if (!kernel || !of_contexts(move, kernel->owner))
 			continue;
 		twin = gcl_kernel_twin(worker, kernel, move->to, &status);
 		if (!twin) {
@@ -243,11 +242,9 @@ static bool mem_prepare(struct gcl_move *move, struct gcl_mem *mem)
 
 static bool mems_prepare(struct gcl_move *move)
 {
-	gcl_table_for_each(
-		entry,
-		&move->worker->tables[GCL_KIND_MEM]) if (entry->detail &&
-							 !mem_prepare(move,
-								      entry->detail)) return false;
+	gcl_table_for_each (entry, &move->worker->tables[GCL_KIND_MEM])
+		if (entry->detail && !mem_prepare(move, entry->detail))
+			return false;
 	return true;
 }
 

@@ -16,6 +16,9 @@
 #include "gather.h"
 #include "jobs.h"
 
+/* Commands that a copy waits for may wait for the program themselves; for so long at most. */
+#define WAIT_MS 20000u
+
 /* For tests: the point at which moves fail. */
 #define FAIL_VARIABLE "GUESTCL_MOVE_FAILS_AT"
 
@@ -157,6 +160,7 @@ bool gcl_move_await(struct gcl_move *move, const cl_event *events, size_t count)
 	pthread_mutex_lock(&move->lock);
 	move->awaits++;
 	move->awaited = CL_COMPLETE;
+	move->since = gcl_trace_now();
 	pthread_mutex_unlock(&move->lock);
 	if (!gcl_gather(events, count, awaited, move))
 		return true;
@@ -431,22 +435,28 @@ static bool program_add(struct gcl_move *move, struct gcl_recipe *recipe, size_t
 }
 
 /* All kernels of these contexts: whichever the queues may run. */
-static bool kernel_add(struct gcl_move *move, struct gcl_entry *entry)
+static enum gcl_move_result kernel_add(struct gcl_move *move, const struct gcl_kernel *kernel)
 {
-	const struct gcl_kernel *kernel = entry->detail;
+	size_t i = 0;
 
-	for (size_t i = 0; kernel && kernel->recipe && i < move->context_count; i++)
-		if (move->contexts[i].context->handles[GCL_HOME] == kernel->context)
-			return program_add(move, kernel->recipe, i);
-	return true;
+	while (i < move->context_count && move->contexts[i].context != kernel->owner)
+		i++;
+	if (i == move->context_count)
+		return GCL_MOVE_DONE;
+	/* Nobody knows how it was made. */
+	if (!gcl_recipe_executable(kernel->recipe))
+		return GCL_MOVE_PROGRAM;
+	return program_add(move, kernel->recipe, i) ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;
 }
 
-static bool programs_find(struct gcl_move *move)
+static enum gcl_move_result programs_find(struct gcl_move *move)
 {
-	struct gcl_table *table = &move->worker->tables[GCL_KIND_KERNEL];
+	enum gcl_move_result result = GCL_MOVE_DONE;
 
-	gcl_table_for_each(entry, table) if (!kernel_add(move, entry)) return false;
-	return true;
+	gcl_table_for_each (entry, &move->worker->tables[GCL_KIND_KERNEL])
+		if (entry->detail && result == GCL_MOVE_DONE)
+			result = kernel_add(move, entry->detail);
+	return result;
 }
 
 static enum gcl_move_result target_find(struct gcl_move *move)
@@ -474,10 +484,10 @@ static enum gcl_move_result move_begin(struct gcl_move *move)
 	result = target_find(move);
 	if (result == GCL_MOVE_DONE)
 		result = queues_find(move);
+	if (result == GCL_MOVE_DONE && move->to != GCL_HOME)
+		result = programs_find(move);
 	if (result != GCL_MOVE_DONE)
 		return result;
-	if (move->to != GCL_HOME && !programs_find(move))
-		return GCL_MOVE_MEMORY_HERE;
 	worker->sides.active = true;
 	gcl_move_step(move, GCL_MOVE_STEP_PREPARE);
 	return gcl_move_work(move, gcl_move_prepare) ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;
@@ -539,10 +549,28 @@ static void move_go_on(struct gcl_move *move)
 		gcl_move_rounds(move);
 }
 
+void gcl_move_look(struct gcl_move *move, uint64_t now)
+{
+	unsigned long long waited = (now - move->since) / 1000000;
+	bool awaits;
+
+	pthread_mutex_lock(&move->lock);
+	awaits = move->awaits && !move->working;
+	pthread_mutex_unlock(&move->lock);
+	if (awaits && waited >= WAIT_MS)
+		gcl_move_ends(move, GCL_MOVE_WAITS, waited);
+}
+
 void gcl_move_poll(struct gcl_worker *worker)
 {
-	atomic_store(&worker->sides.poll, false);
-	asked_take_all(worker);
-	if (worker->sides.move)
-		move_go_on(worker->sides.move);
+	struct gcl_sides *sides = &worker->sides;
+
+	if (atomic_load_explicit(&sides->poll, memory_order_relaxed)) {
+		atomic_store(&sides->poll, false);
+		asked_take_all(worker);
+		if (sides->move)
+			move_go_on(sides->move);
+	}
+	if (sides->active)
+		gcl_sides_look(worker);
 }

@@ -69,6 +69,7 @@ struct gcl_move {
 	unsigned awaits; /* events are, some earlier ones perhaps in vain */
 	bool over;	 /* the last of these frees it */
 	cl_int awaited;	 /* what became of them */
+	uint64_t since;	 /* ns: when the last of them began to be awaited */
 	_Atomic bool cancel;
 	_Atomic uint64_t progress; /* bytes that were copied */
 

@@ -135,7 +135,6 @@ static int frame_wait(struct gcl_worker *worker)
 		return err;
 	gcl_completions_sweep(worker);
 	gcl_queues_prune(worker, false);
-	gcl_sides_look(worker);
 	return 0;
 }
 
@@ -164,7 +163,7 @@ int gcl_session_run(struct gcl_worker *worker)
 	gcl_progress(worker, true);
 	for (;;) {
 		gcl_outbox_flush(worker);
-		if (atomic_load_explicit(&worker->sides.poll, memory_order_relaxed))
+		if (worker->client)
 			gcl_move_poll(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
 		if (err == 0) {

@@ -18,7 +18,8 @@
 #include "jobs.h"
 #include "worker.h"
 
-#define BIT(side) ((uint8_t)(1u << (side)))
+/* No side is beyond, which the compiler can't know. */
+#define BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
 
 /* What one command needs, on its way. */
 struct loan {
@@ -111,7 +112,7 @@ void gcl_contents_leave(struct gcl_contents *contents, unsigned side)
 /* What came, or didn't. */
 static void arrival_look(struct gcl_contents *contents, unsigned side)
 {
-	cl_event arriving = contents->arriving[side];
+	cl_event arriving = contents->arriving[side % GCL_SIDES];
 	cl_int status = arriving ? gcl_event_status(arriving) : CL_SUBMITTED;
 
 	if (status > CL_COMPLETE)
@@ -119,7 +120,7 @@ static void arrival_look(struct gcl_contents *contents, unsigned side)
 	if (status < CL_COMPLETE && contents->valid != BIT(side))
 		contents->valid &= (uint8_t)~BIT(side);
 	clReleaseEvent(arriving);
-	contents->arriving[side] = NULL;
+	contents->arriving[side % GCL_SIDES] = NULL;
 }
 
 bool gcl_contents_on(struct gcl_mem *root, unsigned side)
@@ -217,7 +218,11 @@ static void loan_begin(void *arg, cl_int status)
 /* The side that it comes from: home, if it is there. */
 static unsigned side_of(uint8_t valid)
 {
-	return (unsigned)__builtin_ctz(valid);
+	unsigned side = GCL_HOME;
+
+	while (side < GCL_SIDES - 1 && !(valid & BIT(side)))
+		side++;
+	return side;
 }
 
 cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned from, unsigned to,

@@ -14,6 +14,11 @@
 #include "jobs.h"
 #include "worker.h"
 
+/* How long a session at a server is kept that nothing needs. */
+#define LINGER_NS 5000000000u
+
+#define LOOK_NS 100000000u
+
 /* The library's; set once, before there are threads. */
 static clGuestclOpenPlatform_fn platform_open;
 static clGuestclPlatformLost_fn platform_lost;
@@ -158,13 +163,28 @@ static void side_leave(struct gcl_worker *worker, unsigned side)
 	gcl_note_send(worker, &note);
 }
 
+/* Queues that go home often come back soon, and find all as they left it. */
+static bool side_over(struct gcl_worker *worker, unsigned index)
+{
+	struct gcl_side *side = &worker->sides.side[index];
+	uint64_t now = gcl_trace_now();
+
+	if (!side->open || side_used(worker, index)) {
+		side->idle = 0;
+		return false;
+	}
+	if (!side->idle)
+		side->idle = now;
+	return side->lost || now - side->idle >= LINGER_NS;
+}
+
 void gcl_sides_prune(struct gcl_worker *worker)
 {
 	struct gcl_sides *sides = &worker->sides;
 	bool active = sides->move;
 
 	for (unsigned i = 1; i < GCL_SIDES; i++) {
-		if (sides->side[i].open && !side_used(worker, i))
+		if (side_over(worker, i))
 			side_leave(worker, i);
 		active |= sides->side[i].open;
 	}
@@ -194,9 +214,15 @@ static void side_lose(struct gcl_worker *worker, unsigned side)
 void gcl_sides_look(struct gcl_worker *worker)
 {
 	struct gcl_sides *sides = &worker->sides;
+	uint64_t now = gcl_trace_now();
 
-	if (!sides->active || sides->move)
+	if (!sides->active || now - sides->looked < LOOK_NS)
 		return;
+	sides->looked = now;
+	if (sides->move) {
+		gcl_move_look(sides->move, now);
+		return;
+	}
 	for (unsigned i = 1; i < GCL_SIDES; i++) {
 		struct gcl_side *side = &sides->side[i];
 

@@ -85,6 +85,7 @@ struct gcl_side {
 	cl_device_id device;
 	int64_t shift;		      /* ns to add to its times for times at home */
 	unsigned queues;	      /* that are there */
+	uint64_t idle;		      /* ns: since when nothing needs it; 0: something does */
 	bool lost;		      /* and all has been done about it, but to close it */
 	_Atomic unsigned completions; /* whose events are of there */
 };
@@ -93,6 +94,7 @@ struct gcl_sides {
 	bool active; /* a side is open, or a move is under way: writers are watched */
 	struct gcl_side side[GCL_SIDES]; /* [GCL_HOME] is not used */
 	uint64_t clock;			 /* counts commands that write */
+	uint64_t looked;		 /* ns: when gcl_sides_look() last did */
 	struct gcl_jobs *lending;	 /* thread that sends what commands need; or NULL */
 	struct gcl_jobs *moving;	 /* thread of the move under way; or NULL */
 	unsigned fails_at;		 /* a point of moving.h, for tests; 0: none */
@@ -132,10 +134,12 @@ void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue);
 /** gcl_sides_inject() - should moves fail, for a test? */
 void gcl_sides_inject(struct gcl_sides *sides);
 
-/** gcl_sides_prune() - close those where no queue is and nothing is left, and tell the broker. */
+/** gcl_sides_prune() - close those where no queue has been for some time and nothing is left, and
+ * tell the broker. */
 void gcl_sides_prune(struct gcl_worker *worker);
 
-/** gcl_sides_look() - now and then: see whether one was lost, and take what was there for lost. */
+/** gcl_sides_look() - while sides are in use, again and again: see whether one was lost, and take
+ * what was there for lost. */
 void gcl_sides_look(struct gcl_worker *worker);
 
 /* ------------------------------------------------------------ twins (twin.c) */
@@ -268,7 +272,11 @@ void gcl_event_leave(struct gcl_entry *entry, unsigned side);
 
 /* ------------------------------------------------------------ moves (move.c) */
 
-/** gcl_move_poll() - session thread, between two messages, when sides.poll is set. */
+/** gcl_move_look() - now and then: has it waited for too long? @now: ns. */
+void gcl_move_look(struct gcl_move *move, uint64_t now);
+
+/** gcl_move_poll() - session thread, between two messages: whatever there is to do about moves and
+ * sides. */
 void gcl_move_poll(struct gcl_worker *worker);
 
 #endif

@@ -372,8 +372,7 @@ cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, un
 /* Sessions leave sides one at a time, so this may look at all there is. */
 static void mem_stale(struct gcl_worker *worker, const struct gcl_mem *mem, unsigned side)
 {
-	gcl_table_for_each(entry, &worker->tables[GCL_KIND_KERNEL])
-	{
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_KERNEL]) {
 		struct gcl_kernel *kernel = entry->detail;
 
 		for (cl_uint i = 0; kernel && i < kernel->arg_count; i++)
@@ -393,8 +392,7 @@ static void mem_drop(struct gcl_worker *worker, struct gcl_mem *mem, unsigned si
 
 void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned side)
 {
-	gcl_table_for_each(entry, &worker->tables[GCL_KIND_MEM])
-	{
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_MEM]) {
 		struct gcl_mem *mem = entry->detail;
 
 		if (mem && mem != root && gcl_mem_root(mem) == root)
@@ -417,8 +415,7 @@ void gcl_kernel_twins_fini(struct gcl_kernel *kernel)
 
 static void kernels_drop(struct gcl_worker *worker, unsigned side)
 {
-	gcl_table_for_each(entry, &worker->tables[GCL_KIND_KERNEL])
-	{
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_KERNEL]) {
 		struct gcl_kernel *kernel = entry->detail;
 
 		if (!kernel)
@@ -485,7 +482,8 @@ void gcl_context_leave(struct gcl_context *context, unsigned side)
 
 void gcl_twins_drop(struct gcl_worker *worker, unsigned side)
 {
-	gcl_table_for_each(entry, &worker->tables[GCL_KIND_EVENT]) gcl_event_leave(entry, side);
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_EVENT])
+		gcl_event_leave(entry, side);
 	kernels_drop(worker, side);
 	programs_drop(worker, side);
 	mems_drop(worker, side);
