@@ -142,6 +142,11 @@ void gcl_moves_add(struct gcl_moves *moves, struct gcl_move *move);
 /** gcl_moves_settle() - all that was restored is there: what lacks its connection begins again. */
 void gcl_moves_settle(struct gcl_moves *moves);
 
+/** gcl_move_check() - whether that can be (move-check.c). Return: 0 and the number of the place (0:
+ * home), or as gcl_move_start(). */
+int gcl_move_check(struct gcl_worker_process *worker, const struct gcl_move_order *order,
+		   uint32_t *place, char *reason, size_t reason_size);
+
 /* ------------------------------------------------------------ places (move-place.c) */
 
 struct gcl_place {

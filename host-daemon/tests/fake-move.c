@@ -94,7 +94,7 @@ static void move(int broker, const struct gcl_note *note, int fd, const char *ho
 /* Return: false at the end. */
 static bool note_take(int broker, const char *how)
 {
-	struct gcl_note note;
+	struct gcl_note note = {0};
 	unsigned count;
 	int fd = -1;
 	ssize_t n = gcl_fds_receive(broker, &note, sizeof note, 0, &fd, 1, &count);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * steps N: N kernels on one buffer, each of which depends on the one before and changes the result
- * if it runs twice, or not at all, or out of turn; with writes and reads of various sizes between
- * them. Prints a line that is the same wherever all is right.
+ * steps N [MS]: N kernels on one buffer, each of which depends on the one before and changes the
+ * result if it runs twice, or not at all, or out of turn; with writes and reads of various sizes
+ * between them, and a rest of MS after each 16. Prints a line that is the same wherever all is
+ * right.
  */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define WORDS (1u << 20)
 
@@ -38,6 +40,8 @@ static uint64_t sum(uint64_t hash, const uint32_t *words, size_t count)
 int main(int argc, char **argv)
 {
 	unsigned steps = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 100;
+	const struct timespec rest = {.tv_nsec =
+					      argc > 2 ? strtol(argv[2], NULL, 10) * 1000000 : 0};
 	uint32_t *words = calloc(WORDS, sizeof *words);
 	uint64_t hash = 14695981039346656037ull;
 	cl_platform_id platform;
@@ -85,6 +89,7 @@ int main(int argc, char **argv)
 						   words, 0, NULL, NULL),
 			      "write");
 			check(clFinish(queue), "finish");
+			nanosleep(&rest, NULL);
 		}
 	}
 	check(clEnqueueReadBuffer(queue, buffer, CL_TRUE, 0, WORDS * sizeof *words, words, 0, NULL,
