@@ -91,7 +91,9 @@ void gcl_mem_made(struct gcl_worker *worker, struct gcl_entry *entry, cl_mem han
 	struct gcl_mem *mem = entry->detail;
 
 	gcl_object_made(worker, entry, handle, status);
-	mem->handles[GCL_HOME] = entry->handle;
+	/* One that was made elsewhere is there already. */
+	if (!gcl_mem_away(mem))
+		mem->handles[GCL_HOME] = entry->handle;
 	mem->failed = entry->failed;
 }
 
@@ -185,6 +187,23 @@ static cl_int buffer_make(struct gcl_worker *worker, const Gcl__BufferCreate *me
 	return status;
 }
 
+/* Here; or, if there is no room here, or had none lately, where its queues are. */
+static cl_int buffer_make_somewhere(struct gcl_worker *worker, const struct gcl_call *call,
+				    struct gcl_mem *mem, const struct gcl_entry *context,
+				    cl_mem_flags flags, void *host, cl_mem *handle)
+{
+	const Gcl__BufferCreate *message = (const Gcl__BufferCreate *)call->message;
+	cl_int status;
+
+	if (gcl_context_lean(worker, mem->context) && gcl_mem_elsewhere(worker, mem, host, handle))
+		return CL_SUCCESS;
+	status = buffer_make(worker, message, context, flags, host, handle);
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE &&
+	    gcl_mem_elsewhere(worker, mem, host, handle))
+		status = CL_SUCCESS;
+	return status;
+}
+
 /* Where the contents come from, or live. Return: 0 or -EPROTO. */
 static int buffer_memory(struct gcl_worker *worker, const struct gcl_call *call,
 			 cl_mem_flags *flags, void **host)
@@ -239,7 +258,7 @@ int gcl_handle_buffer_create(struct gcl_worker *worker, const struct gcl_call *c
 	mem->flags = gcl_mem_flags(message->flags);
 	gcl_contents_init(&mem->contents, host);
 	mem->resident = message->resident;
-	status = buffer_make(worker, message, context, flags, host, &handle);
+	status = buffer_make_somewhere(worker, call, mem, context, flags, host, &handle);
 	gcl_mem_made(worker, entry, handle, status);
 	if (message->resident ? status != CL_SUCCESS : call->head->payload_size != 0)
 		gcl_mem_freed(worker, message->id);
@@ -252,8 +271,9 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 	struct gcl_entry *parent_entry = gcl_table_find(worker, message->parent, GCL_KIND_MEM);
 	struct gcl_mem *parent = parent_entry ? parent_entry->detail : NULL;
 	cl_buffer_region region = {.origin = message->origin, .size = message->size};
-	cl_mem parent_handle = NULL, handle = NULL;
 	struct gcl_entry *entry;
+	cl_mem handle = NULL;
+	unsigned side;
 	cl_int status;
 	struct gcl_mem *mem;
 
@@ -273,10 +293,11 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 	mem->flags = gcl_mem_flags(message->flags);
 	mem->origin = message->origin;
 	status = parent->parent ? CL_INVALID_MEM_OBJECT : parent->failed;
-	if (status == CL_SUCCESS)
-		parent_handle = gcl_mem_on(worker, parent, GCL_HOME, &status);
-	if (status == CL_SUCCESS)
-		handle = clCreateSubBuffer(parent_handle, gcl_mem_flags(message->flags),
+	side = gcl_mem_away(parent);
+	if (status == CL_SUCCESS && side)
+		handle = gcl_mem_on(worker, mem, side, &status);
+	else if (status == CL_SUCCESS)
+		handle = clCreateSubBuffer(parent->handles[GCL_HOME], gcl_mem_flags(message->flags),
 					   CL_BUFFER_CREATE_TYPE_REGION, &region, &status);
 	gcl_mem_made(worker, entry, handle, status);
 	return 0;

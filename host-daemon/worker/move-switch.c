@@ -144,8 +144,10 @@ static void switch_all(struct gcl_move *move)
 	contents_switch(move);
 	for (size_t i = 0; i < move->queue_count; i++)
 		queue_switch(move, i);
-	if (move->to != GCL_HOME && move->note.extra & GCL_MOVE_FREE)
-		home_free(move);
+	if (move->to == GCL_HOME || !(move->note.extra & GCL_MOVE_FREE))
+		return;
+	move->worker->sides.side[move->to].lean = true;
+	home_free(move);
 }
 
 /* Return: whether it can be said how it ended; else it is tried again. */

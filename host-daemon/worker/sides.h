@@ -85,6 +85,7 @@ struct gcl_side {
 	cl_device_id device;
 	int64_t shift;		      /* ns to add to its times for times at home */
 	unsigned queues;	      /* that are there */
+	bool lean;		      /* they came since memory is short at home */
 	uint64_t idle;		      /* ns: since when nothing needs it; 0: something does */
 	bool lost;		      /* and all has been done about it, but to close it */
 	_Atomic unsigned completions; /* whose events are of there */
@@ -168,6 +169,22 @@ uint64_t gcl_mem_bytes(const struct gcl_mem *mem);
 
 /** gcl_mem_leave() - release @root there, with all its parts: its contents are elsewhere. */
 void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned side);
+
+/** gcl_mem_away() - a side where @mem is, which isn't home; GCL_HOME: it is there, or nowhere. */
+unsigned gcl_mem_away(const struct gcl_mem *mem);
+
+/** gcl_context_lean() - did the queues of @context go elsewhere since memory is short here? */
+bool gcl_context_lean(const struct gcl_worker *worker, const struct gcl_context *context);
+
+/**
+ * gcl_mem_elsewhere() - make the buffer @mem where a queue of its context is, instead of at home.
+ * @host: its contents, or NULL; copied
+ * @handle: set to what it is there, lent
+ *
+ * Return: false: there is no such queue, or it failed.
+ */
+bool gcl_mem_elsewhere(struct gcl_worker *worker, struct gcl_mem *mem, const void *host,
+		       cl_mem *handle);
 
 /** gcl_program_on() - the program there, built if need be, which may take long; lent. */
 cl_program gcl_program_on(struct gcl_worker *worker, struct gcl_recipe *recipe,

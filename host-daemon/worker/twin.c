@@ -179,6 +179,60 @@ cl_mem gcl_mem_on(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side,
 	return mem->handles[side];
 }
 
+unsigned gcl_mem_away(const struct gcl_mem *mem)
+{
+	for (unsigned i = GCL_SIDES; !mem->handles[GCL_HOME] && --i;)
+		if (mem->handles[i])
+			return i;
+	return GCL_HOME;
+}
+
+/* Where some queue of @context is, if that isn't home. */
+static unsigned queues_side(const struct gcl_worker *worker, const struct gcl_context *context)
+{
+	unsigned side = GCL_HOME;
+
+	gcl_list_for_each (it, &worker->queues) {
+		const struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
+
+		if (queue->context == context && queue->side != GCL_HOME)
+			side = queue->side;
+	}
+	return worker->sides.side[side].lost ? GCL_HOME : side;
+}
+
+bool gcl_context_lean(const struct gcl_worker *worker, const struct gcl_context *context)
+{
+	return worker->sides.active && worker->sides.side[queues_side(worker, context)].lean;
+}
+
+bool gcl_mem_elsewhere(struct gcl_worker *worker, struct gcl_mem *mem, const void *host,
+		       cl_mem *handle)
+{
+	unsigned side = worker->sides.active ? queues_side(worker, mem->context) : GCL_HOME;
+	cl_command_queue copies = NULL;
+	cl_int status = CL_SUCCESS;
+
+	if (side == GCL_HOME)
+		return false;
+	*handle = gcl_mem_on(worker, mem, side, &status);
+	if (status == CL_SUCCESS && host)
+		copies = gcl_context_copies(worker, mem->context, side, &status);
+	if (copies)
+		status = clEnqueueWriteBuffer(copies, *handle, CL_FALSE, 0, mem->size, host, 0,
+					      NULL, &mem->contents.arriving[side]);
+	if (status == CL_SUCCESS && host) {
+		clFlush(copies);
+		mem->contents.valid = BIT(side);
+	}
+	if (status == CL_SUCCESS)
+		return true;
+	if (mem->handles[side])
+		clReleaseMemObject(steal_pointer(&mem->handles[side]));
+	*handle = NULL;
+	return false;
+}
+
 /* ------------------------------------------------------------ samplers */
 
 static cl_sampler sampler_on(struct gcl_worker *worker, struct gcl_sampler *sampler, unsigned side,
