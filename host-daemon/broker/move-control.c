@@ -138,9 +138,9 @@ static bool session_at(const struct gcl_worker_process *worker, const char *serv
 		return true;
 	for (unsigned i = 0; i < worker->moves.place_count; i++) {
 		const struct gcl_place *place =
-			gcl_place_find(&worker->broker->moves, worker->moves.places[i]);
+			gcl_place_find(&worker->broker->moves, worker->moves.places[i].number);
 
-		if (place && strcmp(place->server, server) == 0)
+		if (place && worker->moves.places[i].used && strcmp(place->server, server) == 0)
 			return true;
 	}
 	return false;

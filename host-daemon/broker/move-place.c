@@ -56,33 +56,45 @@ const struct gcl_place *gcl_place_find(const struct gcl_moves *moves, uint32_t n
 
 /* ------------------------------------------------------------ of one session */
 
+static struct gcl_worker_place *worker_place_find(struct gcl_worker_moves *moves, uint32_t number)
+{
+	for (unsigned i = 0; i < moves->place_count; i++) {
+		if (moves->places[i].number == number)
+			return &moves->places[i];
+	}
+	return NULL;
+}
+
 bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number)
 {
 	for (unsigned i = 0; i < moves->place_count; i++) {
-		if (moves->places[i] == number)
+		if (moves->places[i].number == number)
 			return true;
 	}
 	return false;
 }
 
-bool gcl_worker_place_add(struct gcl_worker_moves *moves, uint32_t number)
+void gcl_worker_place_moved(struct gcl_worker_moves *moves, uint32_t number, bool all)
 {
-	if (gcl_worker_place_has(moves, number))
-		return true;
-	if (moves->place_count == GCL_MOVE_PLACES_MAX)
-		return false;
-	moves->places[moves->place_count++] = number;
-	return true;
+	struct gcl_worker_place *place = worker_place_find(moves, number);
+
+	for (unsigned i = 0; all && i < moves->place_count; i++)
+		moves->places[i].used = false;
+	/* gcl_move_check() has seen to it that there is room. */
+	if (!place && number && moves->place_count < GCL_MOVE_PLACES_MAX) {
+		place = &moves->places[moves->place_count++];
+		place->number = number;
+	}
+	if (place)
+		place->used = true;
 }
 
 void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number)
 {
-	for (unsigned i = 0; i < moves->place_count; i++) {
-		if (moves->places[i] != number)
-			continue;
-		moves->places[i] = moves->places[--moves->place_count];
-		return;
-	}
+	struct gcl_worker_place *place = worker_place_find(moves, number);
+
+	if (place)
+		*place = moves->places[--moves->place_count];
 }
 
 /* ------------------------------------------------------------ drained servers */

@@ -76,7 +76,9 @@ void gcl_move_outcome_status(struct json_object *object, const struct gcl_move_o
 	add_number(object, "move", outcome->id);
 	add_number(object, "queue", outcome->order.queue);
 	where_add(object, outcome->order.server, outcome->order.device);
-	add_text(object, "state", outcome->result == GCL_MOVE_DONE ? "moved" : "failed");
+	add_text(object, "state",
+		 outcome->result == GCL_MOVE_DONE || outcome->result == GCL_MOVE_THERE ? "moved"
+										       : "failed");
 	add_text(object, "text", outcome->text);
 	if (outcome->result != GCL_MOVE_DONE)
 		return;
@@ -95,10 +97,10 @@ static struct json_object *places_status(const struct gcl_worker_process *worker
 
 	for (unsigned i = 0; i < worker->moves.place_count; i++) {
 		const struct gcl_place *place =
-			gcl_place_find(&worker->broker->moves, worker->moves.places[i]);
+			gcl_place_find(&worker->broker->moves, worker->moves.places[i].number);
 		struct json_object *part;
 
-		if (!place)
+		if (!place || !worker->moves.places[i].used)
 			continue;
 		part = json_object_new_object();
 		where_add(part, place->server, place->device);

@@ -28,6 +28,11 @@ static void moves_go(struct gcl_moves *moves);
 
 /* ------------------------------------------------------------ the end of one */
 
+static bool is_there(uint32_t result)
+{
+	return result == GCL_MOVE_DONE || result == GCL_MOVE_THERE;
+}
+
 static bool is_active(const struct gcl_move *move)
 {
 	return move->phase == GCL_MOVE_LINKING || move->phase == GCL_MOVE_TOLD;
@@ -58,13 +63,14 @@ static void outcome_log(const struct gcl_worker_process *worker,
 
 	where_describe(&outcome->order, where, sizeof where);
 	if (outcome->result == GCL_MOVE_DONE)
-		gcl_log_info(broker,
-			     "session %ju: moved to %s in %.3f s; it stood for %.1f ms, %ju of %ju "
-			     "bytes were copied ahead",
-			     (uintmax_t)worker->session, where, (double)outcome->took / 1e9,
-			     (double)outcome->pause / 1e6, (uintmax_t)outcome->ahead,
-			     (uintmax_t)outcome->bytes);
-	else
+		gcl_log_info(
+			broker,
+			"session %ju: moved to %s in %.3f s; it stood for %.1f ms; %ju bytes were "
+			"copied before, %ju then",
+			(uintmax_t)worker->session, where, (double)outcome->took / 1e9,
+			(double)outcome->pause / 1e6, (uintmax_t)outcome->ahead,
+			(uintmax_t)outcome->rest);
+	else if (outcome->result != GCL_MOVE_THERE)
 		gcl_log_warn(broker, "session %ju: not moved to %s: %s", (uintmax_t)worker->session,
 			     where, outcome->text);
 }
@@ -106,7 +112,7 @@ static void drained_leave(struct gcl_worker_process *worker, const struct gcl_mo
 	static const struct gcl_move_order home;
 	char reason[256];
 
-	if (outcome->result != GCL_MOVE_DONE || worker->moves.now ||
+	if (!is_there(outcome->result) || worker->moves.now ||
 	    !gcl_server_drained(&worker->broker->moves, outcome->order.server))
 		return;
 	if (gcl_move_start(worker, &home, NULL, NULL, NULL, reason, sizeof reason) < 0)
@@ -114,12 +120,26 @@ static void drained_leave(struct gcl_worker_process *worker, const struct gcl_mo
 			     (uintmax_t)worker->session, outcome->order.server, reason);
 }
 
+static void outcome_count(struct gcl_worker_process *worker, const struct gcl_move_outcome *outcome)
+{
+	struct gcl_moves *moves = &worker->broker->moves;
+
+	if (outcome->result == GCL_MOVE_DONE) {
+		worker->moves.done++;
+		moves->done++;
+		moves->bytes += GCL_MIN(outcome->bytes, BYTES_MAX);
+		moves->pause += GCL_MIN(outcome->pause, PAUSE_MAX);
+	} else if (outcome->result != GCL_MOVE_THERE) {
+		worker->moves.failed++;
+		moves->failed++;
+	}
+}
+
 /* Takes @move down. */
 static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 {
 	struct gcl_worker_process *worker = move->worker;
 	struct gcl_moves *moves = &worker->broker->moves;
-	uint64_t *count = result == GCL_MOVE_DONE ? &worker->moves.done : &worker->moves.failed;
 	struct gcl_move_outcome outcome;
 	gcl_move_done *done;
 	void *data;
@@ -127,14 +147,8 @@ static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 	outcome_make(move, result, text, &outcome);
 	outcome_log(worker, &outcome);
 	/* One that was given up was counted then. */
-	if (move->phase != GCL_MOVE_LATE) {
-		++*count;
-		++*(result == GCL_MOVE_DONE ? &moves->done : &moves->failed);
-	}
-	if (result == GCL_MOVE_DONE) {
-		moves->bytes += GCL_MIN(outcome.bytes, BYTES_MAX);
-		moves->pause += GCL_MIN(outcome.pause, PAUSE_MAX);
-	}
+	if (move->phase != GCL_MOVE_LATE)
+		outcome_count(worker, &outcome);
 	worker->moves.last = outcome;
 	done = move->done;
 	data = move->data;
@@ -178,8 +192,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	ev_timer_stop(loop, timer);
 	outcome_make(move, GCL_MOVE_RESULT_LIMIT, "the session does not get on with it", &outcome);
 	outcome_log(worker, &outcome);
-	worker->moves.failed++;
-	worker->broker->moves.failed++;
+	outcome_count(worker, &outcome);
 	phase_set(move, GCL_MOVE_LATE);
 	worker->moves.last = outcome;
 	moves_go(&worker->broker->moves);
@@ -336,8 +349,8 @@ int gcl_worker_note_moved(struct gcl_worker_process *worker, const struct gcl_no
 		return 0;
 	if (move->phase == GCL_MOVE_TOLD && place_was_left(move, note->device))
 		return 0;
-	if (note->device == GCL_MOVE_DONE && move->place)
-		gcl_worker_place_add(&worker->moves, move->place);
+	if (is_there(note->device))
+		gcl_worker_place_moved(&worker->moves, move->place, move->order.queue == 0);
 	text_make(move, note, text, sizeof text);
 	move_end(move, note->device, text);
 	return 0;

@@ -92,10 +92,16 @@ struct gcl_move {
 	struct ev_timer tick;
 };
 
+/* Where a worker has a session. It may keep one for a while that it doesn't use. */
+struct gcl_worker_place {
+	uint32_t number;
+	bool used; /* queues moved there, and not all of them home since */
+};
+
 /* What the broker knows of one worker's. */
 struct gcl_worker_moves {
-	struct gcl_move *now;		      /* or NULL */
-	uint32_t places[GCL_MOVE_PLACES_MAX]; /* where it has sessions, by their numbers */
+	struct gcl_move *now; /* or NULL */
+	struct gcl_worker_place places[GCL_MOVE_PLACES_MAX];
 	unsigned place_count;
 	uint64_t done, failed;
 	struct gcl_move_outcome last;
@@ -163,10 +169,13 @@ uint32_t gcl_place_get(struct gcl_moves *moves, const char *server, uint32_t dev
 /** gcl_place_find() - what that number means, lent; or NULL. */
 const struct gcl_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number);
 
-/** gcl_worker_place_has() - whether the session has one at that place; add and remove, as it says.
- * add: whether there was room. */
+/** gcl_worker_place_has() - whether the session has one at that place. */
 bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number);
-bool gcl_worker_place_add(struct gcl_worker_moves *moves, uint32_t number);
+
+/** gcl_worker_place_moved() - a queue, or (@all) all of them, moved to that place; 0: home. */
+void gcl_worker_place_moved(struct gcl_worker_moves *moves, uint32_t number, bool all);
+
+/** gcl_worker_place_remove() - the session has none there any more. */
 void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number);
 
 /** gcl_server_drained() - whether nothing is to be placed there. */

@@ -40,6 +40,7 @@ unsigned gcl_takeover_layout(void)
 		sizeof(struct gcl_front_guest),
 		sizeof(struct gcl_server_info),
 		sizeof(struct gcl_move),
+		sizeof(struct gcl_worker_moves),
 		GCL_MOVE_RESULT_LIMIT,
 		/* guestcl-link as well. */
 		sizeof(struct gcl_link_said),

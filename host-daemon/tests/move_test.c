@@ -323,6 +323,13 @@ static void test_results(void **state)
 	start("move result 10"); /* LACKS, with a number */
 	tool("move 1 near", 1, "the server's device lacks what this one has (CL_DEVICE_* 0x7)");
 	tool("move 1 near --json", 1, "\"state\": \"failed\"");
+	/* What is there already is no failure. */
+	gcl_channel_close(test.guest);
+	daemon_plan(&test.home, "move result 1");
+	gcl_channel_close(guest_connect(&test.home)); /* one that was prepared before */
+	test.guest = guest_connect(&test.home);
+	tool("move 3 home", 0, "session 3: it is there already");
+	assert_true(status_has("\"failed\": 2"));
 }
 
 static void test_nothing_leaks(void **state)

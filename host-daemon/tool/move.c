@@ -86,6 +86,10 @@ static int moved_print(const struct watch *watch, struct json_object *answer)
 			text);
 		return EXIT_FAILURE;
 	}
+	if (!json_object_object_get_ex(answer, "took_ns", NULL)) {
+		printf("session %" PRIu64 ": %s\n", watch->session, text);
+		return EXIT_SUCCESS;
+	}
 	printf("session %" PRIu64 ": moved %s%s in %.2f s; it stood for %.1f ms (copied %s before, "
 	       "%s then)\n",
 	       watch->session, *where ? "to " : "home", where,
