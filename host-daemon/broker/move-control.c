@@ -40,6 +40,14 @@ static const char *text_of(const struct gcl_control_request *request, const char
 	return json_object_get_string(found);
 }
 
+static bool flag_of(const struct gcl_control_request *request, const char *key)
+{
+	struct json_object *found;
+
+	return json_object_object_get_ex(request->asked, key, &found) &&
+	       json_object_get_boolean(found);
+}
+
 /* Return: false and an error. */
 static bool order_read(struct gcl_control_request *request, struct gcl_move_order *order)
 {
@@ -51,6 +59,7 @@ static bool order_read(struct gcl_control_request *request, struct gcl_move_orde
 		return false;
 	if (!server)
 		return true;
+	order->free = flag_of(request, "free");
 	if (!gcl_server_name_valid(server) || device > UINT32_MAX) {
 		snprintf(request->error, sizeof request->error,
 			 "there is no server \"%.64s\": guestcl servers lists them", server);

@@ -23,7 +23,7 @@
 struct move_command {
 	struct gcl_command common;
 	const char *where;
-	bool undo;
+	bool undo, free;
 };
 
 struct watch {
@@ -215,10 +215,16 @@ static bool where_add(struct json_object *request, const char *where)
 	return true;
 }
 
+#define KEY_FREE 1025
+
 static error_t move_parse(int key, char *arg, struct argp_state *state)
 {
 	struct move_command *command = state->input;
 
+	if (key == KEY_FREE) {
+		command->free = true;
+		return 0;
+	}
 	if (key == ARGP_KEY_ARG && command->common.whom && !command->where) {
 		command->where = arg;
 		return 0;
@@ -247,6 +253,7 @@ int gcl_move_run(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{"json", GCL_COMMAND_JSON, NULL, 0, "Print JSON", 0},
+		{"free", KEY_FREE, NULL, 0, "Give the memory here back", 0},
 		{0},
 	};
 	static const struct argp parser = {
@@ -265,6 +272,7 @@ int gcl_move_run(int argc, char **argv)
 	int status = EX_USAGE;
 
 	argp_parse(&parser, argc, argv, 0, NULL, &command);
+	json_object_object_add(request, "free", json_object_new_boolean(command.free));
 	if (!whom_add(request, command.common.whom))
 		fprintf(stderr, "guestcl: \"%s\" is no session: give its number, or NUMBER/QUEUE\n",
 			command.common.whom);
