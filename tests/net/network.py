@@ -40,6 +40,11 @@ class Network:
             raise
 
     def start(self, program, delay_us, mbit):
+        self.spaces_make()
+        self.wire_make(program, delay_us, mbit)
+        self.addresses_set()
+
+    def spaces_make(self):
         for _ in ADDRESSES:
             holder = subprocess.Popen(
                 ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
@@ -48,6 +53,8 @@ class Network:
             self.holders.append(holder)
             if holder.stdout.readline() != "ready\n":
                 raise Unavailable(f"unshare --net: {holder.stderr.read().strip()}")
+
+    def wire_make(self, program, delay_us, mbit):
         pids = [str(holder.pid) for holder in self.holders]
         self.link = subprocess.Popen(
             [program, *pids, str(delay_us), str(mbit)],
@@ -55,6 +62,8 @@ class Network:
         )  # fmt: skip
         if self.link.stdout.readline() != "ready\n":
             raise Unavailable(self.link.stderr.read().strip())
+
+    def addresses_set(self):
         for index, address in enumerate(ADDRESSES):
             run(*self.inside(index), "ip", "link", "set", "lo", "up")
             run(*self.inside(index), "ip", "address", "add", f"{address}/24", "dev", "link0")
