@@ -14,8 +14,10 @@
 #define DRAIN_MS  1000u
 #define TRIES_MAX 5u
 
-/* Without a byte, copying is given up. */
-#define STILL_MS 10000u
+/* Without a byte for so long copying is given up; and so long that takes when there is a
+ * connection. */
+#define STILL_MS  5000u
+#define CANCEL_MS 1000u
 
 #define BIT(side) ((uint8_t)(1u << (side)))
 
@@ -61,6 +63,21 @@ static bool drain(struct gcl_move *move)
 	return gcl_move_wait(move, 0);
 }
 
+/* No byte comes through: the program has to go on, and what may be lost with the server is. */
+static void copy_give_up(struct gcl_move *move)
+{
+	struct gcl_sides *sides = &move->worker->sides;
+
+	atomic_store(&move->cancel, true);
+	if (gcl_move_wait(move, CANCEL_MS))
+		return;
+	for (unsigned i = 1; i < GCL_SIDES; i++)
+		if (sides->side[i].open && (move->to == GCL_HOME || move->to == i))
+			gcl_side_cut(&sides->side[i]);
+	while (!gcl_move_wait(move, STILL_MS))
+		;
+}
+
 /* Copies what is missing. */
 static bool rest_copy(struct gcl_move *move)
 {
@@ -78,11 +95,8 @@ static bool rest_copy(struct gcl_move *move)
 		move->result = GCL_MOVE_MEMORY_HERE;
 		return false;
 	}
-	if (!gcl_move_wait(move, STILL_MS)) {
-		atomic_store(&move->cancel, true);
-		while (!gcl_move_wait(move, STILL_MS))
-			;
-	}
+	if (!gcl_move_wait(move, STILL_MS))
+		copy_give_up(move);
 	move->result = gcl_move_copied(move);
 	atomic_store_explicit(&move->worker->page->move.rest, move->sent, memory_order_relaxed);
 	return move->result == GCL_MOVE_DONE;

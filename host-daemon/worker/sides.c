@@ -6,7 +6,9 @@
  * connection; in the process's list of platforms it isn't.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "copy.h"
@@ -92,8 +94,10 @@ enum gcl_move_result gcl_sides_open(int fd, uint32_t index, struct gcl_side *sid
 		close(fd);
 		return GCL_MOVE_OFF;
 	}
+	side->socket = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (platform_open(fd, &platform, reason, sizeof reason) != CL_SUCCESS) {
 		gcl_log_error(session, "no session at the GPU server: %s", reason);
+		gcl_side_close(side);
 		return GCL_MOVE_LINK;
 	}
 	side->platform = platform;
@@ -108,7 +112,15 @@ void gcl_side_close(struct gcl_side *side)
 {
 	if (side->platform)
 		platform_close(side->platform);
+	if (side->socket > 0)
+		close(side->socket);
 	*side = (struct gcl_side){0};
+}
+
+void gcl_side_cut(const struct gcl_side *side)
+{
+	if (side->socket > 0)
+		shutdown(side->socket, SHUT_RDWR);
 }
 
 bool gcl_side_lost(const struct gcl_side *side)

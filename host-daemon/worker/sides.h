@@ -81,6 +81,7 @@ struct gcl_contents {
 struct gcl_side {
 	bool open;
 	uint32_t place;		 /* the broker's number for it */
+	int socket;		 /* the connection's, beside the library's own; of an open one */
 	cl_platform_id platform; /* libguestcl.so's */
 	cl_device_id device;
 	int64_t shift;		      /* ns to add to its times for times at home */
@@ -125,6 +126,9 @@ enum gcl_move_result gcl_sides_open(int fd, uint32_t index, struct gcl_side *sid
 
 /** gcl_side_close() - end that session; all its objects have been released. */
 void gcl_side_close(struct gcl_side *side);
+
+/** gcl_side_cut() - its connection is no use any more: what is under way there fails at once. */
+void gcl_side_cut(const struct gcl_side *side);
 
 /** gcl_side_lost() - the server can't be reached any more. */
 bool gcl_side_lost(const struct gcl_side *side);
