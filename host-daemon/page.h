@@ -38,6 +38,16 @@ struct gcl_page_counts {
 	_Atomic uint64_t wait_time[GCL_PAGE_DEVICES_MAX];   /* ns that it waited for the device */
 };
 
+/* Worker's: what decides where the session had better be (broker/measure.h). */
+struct gcl_page_task {
+	_Atomic uint64_t commands; /* that keep a device busy, wherever it is */
+	_Atomic uint64_t waits;	   /* times that the guest asked for the end of commands, or for
+				      what they leave: round trips */
+	_Atomic uint64_t
+		idle_time; /* ns in which no such answer was due, and the guest said nothing */
+	_Atomic uint64_t away_time; /* ns that servers' devices worked for it, by their clocks */
+};
+
 /* Broker's: limits that the worker watches itself; 0: none. */
 struct gcl_page_limits {
 	_Atomic uint64_t kernel_time; /* ms */
@@ -61,6 +71,7 @@ struct gcl_page {
 	uint32_t device_count;
 	struct gcl_page_device devices[GCL_PAGE_DEVICES_MAX];
 	struct gcl_page_counts counts;
+	struct gcl_page_task task;
 	/* Worker's: bytes of each device that the runtime holds for this session, now. */
 	_Atomic uint64_t held[GCL_PAGE_DEVICES_MAX];
 	/* Worker's: bytes of the heap that have been used and not given back, in chunks; 0 in a VM,

@@ -106,6 +106,9 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	if (command->kernel && command->side == GCL_HOME)
 		gcl_timing_launch(worker, queue, command->event);
 	gcl_meter_add(worker, command);
+	/* Most programs wait for what they read. */
+	if (command->payload_size && entry)
+		gcl_page_add(&worker->page->task.waits, 1);
 	if (gcl_settled(worker, command))
 		return -ENOMEM;
 	if (queue->in_order) {

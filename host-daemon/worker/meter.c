@@ -132,6 +132,24 @@ static cl_ulong time_of(cl_event event, cl_profiling_info what)
 	return time;
 }
 
+/* Where the time of @flight counts. */
+static _Atomic uint64_t *time_counter(struct gcl_worker *worker, const struct gcl_flight *flight)
+{
+	if (flight->device == GCL_METER_AWAY)
+		return &worker->page->task.away_time;
+	return &worker->page->counts.device_time[flight->device];
+}
+
+static void flight_release(struct gcl_worker *worker, const struct gcl_flight *flight)
+{
+	clReleaseEvent(flight->event);
+	if (flight->first)
+		clReleaseEvent(flight->first);
+	if (flight->device == GCL_METER_AWAY)
+		atomic_fetch_sub_explicit(&worker->sides.side[flight->side].completions, 1,
+					  memory_order_relaxed);
+}
+
 static void flight_end(struct gcl_worker *worker, const struct gcl_flight *flight, int64_t now)
 {
 	struct gcl_meter_device *device = &worker->meter.devices[flight->device];
@@ -140,21 +158,21 @@ static void flight_end(struct gcl_worker *worker, const struct gcl_flight *fligh
 	cl_ulong to = time_of(flight->event, CL_PROFILING_COMMAND_END);
 
 	if (from && to > from) {
-		gcl_page_add(&worker->page->counts.device_time[flight->device],
-			     span_add(device, from, to));
-		if (!flight->first)
+		gcl_page_add(time_counter(worker, flight), span_add(device, from, to));
+		/* Another device's kernels tell nothing of those here. */
+		if (!flight->first && flight->device != GCL_METER_AWAY)
 			learn(&worker->meter, flight->work, to - from);
 	}
 	device->count--;
 	device->expected -= GCL_MIN(device->expected, flight->expected);
 	device->since = now;
-	clReleaseEvent(flight->event);
-	if (flight->first)
-		clReleaseEvent(flight->first);
+	flight_release(worker, flight);
 }
 
 static void busy_tell(struct gcl_worker *worker, unsigned device)
 {
+	if (device == GCL_METER_AWAY)
+		return;
 	atomic_store_explicit(&worker->page->busy[device],
 			      (uint32_t)worker->meter.devices[device].count, memory_order_release);
 }
@@ -203,7 +221,8 @@ static void flight_extend(struct gcl_meter *meter, const struct gcl_command *com
 {
 	struct gcl_flight *last = meter->count ? &meter->flights[meter->count - 1] : NULL;
 
-	if (!last || last->queue != command->queue || !last->queue->in_order)
+	if (!last || last->queue != command->queue || last->side != command->side ||
+	    !last->queue->in_order)
 		return;
 	if (last->first)
 		clReleaseEvent(last->event);
@@ -214,15 +233,25 @@ static void flight_extend(struct gcl_meter *meter, const struct gcl_command *com
 	last->wakes = false;
 }
 
+/* More than GCL_METER_AWAY: the device isn't accounted for. */
+static unsigned index_of(const struct gcl_command *command)
+{
+	if (command->side != GCL_HOME)
+		return GCL_METER_AWAY;
+	return command->queue->page_index < GCL_PAGE_DEVICES_MAX ? command->queue->page_index
+								 : GCL_METER_AWAY + 1;
+}
+
 void gcl_meter_add(struct gcl_worker *worker, const struct gcl_command *command)
 {
 	struct gcl_meter *meter = &worker->meter;
-	unsigned index = command->queue->page_index;
+	unsigned index = index_of(command);
 	struct gcl_meter_device *device;
 	struct gcl_flight *flight;
 
-	if (!command->work || index >= GCL_PAGE_DEVICES_MAX)
+	if (!command->work || index > GCL_METER_AWAY)
 		return;
+	gcl_page_add(&worker->page->task.commands, 1);
 	if (meter->count >= GCL_MAX(meter->look_at, LOOK_FIRST))
 		gcl_meter_look(worker);
 	if (!room_make(meter)) {
@@ -235,9 +264,14 @@ void gcl_meter_add(struct gcl_worker *worker, const struct gcl_command *command)
 		.event = command->event,
 		.queue = command->queue,
 		.device = index,
+		.side = command->side,
 		.work = command->work,
 		.expected = gcl_meter_expect(meter, command->work),
 	};
+	/* Its session there isn't ended before the event is let go. */
+	if (index == GCL_METER_AWAY)
+		atomic_fetch_add_explicit(&worker->sides.side[command->side].completions, 1,
+					  memory_order_relaxed);
 	device = &meter->devices[index];
 	if (!device->count++)
 		device->since = gcl_meter_clock();

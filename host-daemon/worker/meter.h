@@ -6,7 +6,8 @@
  * that have ended are looked through, oldest first, and what they covered of the device's time is
  * added to the page: time that several covered counts once. How long a command of a kind takes is
  * remembered, so that it is known about how much there is to do. With very many under way,
- * consecutive ones on an in-order queue are taken for one. The session thread's alone.
+ * consecutive ones on an in-order queue are taken for one. Devices of servers are one more, whose
+ * time is told apart from that of the devices here. The session thread's alone.
  */
 #ifndef GCL_METER_H
 #define GCL_METER_H
@@ -28,6 +29,9 @@
 
 #define GCL_METER_KINDS 512u
 
+/* Stands for all devices of servers. */
+#define GCL_METER_AWAY GCL_PAGE_DEVICES_MAX
+
 struct gcl_command;
 struct gcl_queue;
 struct gcl_worker;
@@ -37,6 +41,7 @@ struct gcl_flight {
 	cl_event first; /* of several commands taken for one; or NULL */
 	const struct gcl_queue *queue;
 	unsigned device;
+	unsigned side;	   /* of the event */
 	uint64_t work;	   /* gcl_meter_key() */
 	uint64_t expected; /* ns */
 	bool wakes;	   /* its end wakes who sleeps */
@@ -63,7 +68,7 @@ struct gcl_meter {
 	struct gcl_flight *flights; /* in the order of their enqueuing */
 	size_t count, room;
 	size_t look_at; /* look through them when there are as many */
-	struct gcl_meter_device devices[GCL_PAGE_DEVICES_MAX];
+	struct gcl_meter_device devices[GCL_PAGE_DEVICES_MAX + 1];
 	struct gcl_meter_kind kinds[GCL_METER_KINDS];
 };
 

@@ -141,6 +141,7 @@ int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call
 
 	if (!entry)
 		return -EPROTO;
+	gcl_page_add(&worker->page->task.waits, 1);
 	done.queue = entry->detail;
 	done.side = done.queue->side;
 	event = sync_event(worker, done.queue);

@@ -10,8 +10,9 @@
 /* What was granted may be asked back before it is used. */
 #define TRIES_MAX 8
 
-/* How long the broker and the account's other workers may take to answer. */
-#define ANSWER_S 5
+/* How long the broker may take to answer, and the account's other sessions to make room, which they
+ * may do by moving elsewhere. */
+#define ANSWER_S 30
 
 /* How long objects that were released may take to go. */
 #define GONE_S 1

@@ -113,6 +113,7 @@ static int frame_take(struct gcl_worker *worker, const struct gcl_frame *head)
 static int frame_wait(struct gcl_worker *worker)
 {
 	struct gcl_completion_pool *completions = &worker->completions;
+	int64_t idle_since = 0;
 	bool outstanding;
 	int err, most_ms;
 
@@ -124,12 +125,17 @@ static int frame_wait(struct gcl_worker *worker)
 	outstanding = atomic_load(&completions->outstanding) > 0;
 	if (!outstanding || atomic_load(&completions->told) != completions->told_before)
 		gcl_channel_patient(worker->channel, false);
+	if (!outstanding)
+		idle_since = gcl_meter_clock();
 	gcl_progress(worker, false);
 	err = gcl_channel_wait(worker->channel, false,
 			       most_ms > 0			     ? most_ms
 			       : outstanding || worker->sides.active ? SWEEP_MS
 								     : -1);
 	gcl_progress(worker, true);
+	if (idle_since)
+		gcl_page_add(&worker->page->task.idle_time,
+			     (uint64_t)(gcl_meter_clock() - idle_since));
 	gcl_channel_patient(worker->channel, false);
 	if (err != -ETIMEDOUT)
 		return err;

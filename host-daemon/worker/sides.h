@@ -89,7 +89,7 @@ struct gcl_side {
 	bool lean;		      /* they came since memory is short at home */
 	uint64_t idle;		      /* ns: since when nothing needs it; 0: something does */
 	bool lost;		      /* and all has been done about it, but to close it */
-	_Atomic unsigned completions; /* whose events are of there */
+	_Atomic unsigned completions; /* and the meter's flights, whose events are of there */
 };
 
 struct gcl_sides {
