@@ -39,6 +39,8 @@ static const char *const holds[] = {
 	[GCL_PLACE_SHARED] = ": what it uses is shared",
 	[GCL_PLACE_UNFIT] = ": what it uses can't be carried",
 	[GCL_PLACE_MOVING] = ": it is being moved",
+	[GCL_PLACE_FAILED] = ": a move of it failed lately",
+	[GCL_PLACE_STANDS] = ": it is paused, or waits for memory",
 };
 static_assert(GCL_ARRAY_SIZE(holds) == GCL_PLACE_HOLDS, "a hold has no text");
 

@@ -70,6 +70,8 @@ enum gcl_place_hold {
 	GCL_PLACE_SHARED, /* what it uses is used by others at the same time */
 	GCL_PLACE_UNFIT,  /* it uses what can't be carried */
 	GCL_PLACE_MOVING, /* it is being moved */
+	GCL_PLACE_FAILED, /* a move of it failed lately */
+	GCL_PLACE_STANDS, /* it stands still: paused, or waiting for memory */
 	GCL_PLACE_HOLDS
 };
 
