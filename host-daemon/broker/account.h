@@ -38,6 +38,7 @@ struct gcl_account {
 	struct gcl_counts ended; /* of sessions that have ended; nothing is held any more */
 	struct gcl_counts now;	 /* scratch of status.c: all of its sessions */
 	unsigned sessions;	 /* the same */
+	uint32_t number;	 /* scratch of place-view.c */
 	unsigned workers;	 /* processes that belong to it */
 	uint64_t heap_given;	 /* bytes that its sessions' heaps may grow to */
 	double rate_used; /* sessions begun lately: what session_rate allows has been taken off */

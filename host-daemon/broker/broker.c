@@ -124,6 +124,7 @@ static void broker_reload(struct gcl_broker *broker)
 	gcl_front_configure(&broker->front);
 	gcl_servers_configure(&broker->servers, &broker->config);
 	gcl_etcd_configure(&broker->etcd);
+	gcl_placing_configure(&broker->placing);
 	gcl_workers_renew(&broker->workers);
 }
 
@@ -202,6 +203,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_servers_init(&broker.servers);
 	gcl_etcd_init(&broker.etcd, &broker);
 	gcl_moves_init(&broker.moves, &broker);
+	gcl_placing_init(&broker.placing, &broker);
 	gcl_watchdog_init(&broker);
 	gcl_broker_files_raise(&broker);
 	watchers_init(&broker);
@@ -220,6 +222,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_front_configure(&broker.front);
 	gcl_servers_configure(&broker.servers, &broker.config);
 	gcl_etcd_configure(&broker.etcd);
+	gcl_placing_configure(&broker.placing);
 	if (config->spare_workers)
 		gcl_workers_prepare(&broker.workers, 0.);
 	else
@@ -234,6 +237,7 @@ int gcl_broker_run(const struct gcl_options *options, const struct gcl_config *c
 	gcl_cgroup_close(&broker.cgroup);
 	gcl_workers_fini(&broker.workers);
 	gcl_moves_fini(&broker.moves);
+	gcl_placing_fini(&broker.placing);
 	ev_loop_destroy(broker.loop);
 	gcl_log_info(broker, "stopped");
 	return 0;

@@ -36,6 +36,7 @@
 #include "override.h"
 #include "owner.h"
 #include "page.h"
+#include "placing.h"
 #include "servers.h"
 #include "tls-front.h"
 
@@ -346,6 +347,7 @@ struct gcl_worker_process {
 	ev_tstamp since;      /* of its state */
 	ev_tstamp serving_since;
 	struct gcl_worker_moves moves;
+	struct gcl_placed placed;
 	char report[1 + GCL_REASON_MAX];
 	size_t report_size;
 	struct ev_io readable;
@@ -637,6 +639,7 @@ struct gcl_broker {
 	struct gcl_servers servers;
 	struct gcl_etcd etcd;
 	struct gcl_moves moves;
+	struct gcl_placing placing;
 	struct ev_signal signals[4];
 	struct ev_timer deadline;
 	bool announced; /* the service manager has been told that we serve, or refuse */

@@ -202,8 +202,14 @@ static void servers_take(struct gcl_config *config, cfg_t *cfg)
 
 		gcl_server_config_init(&config->servers[i], cfg_title(section), error,
 				       sizeof error);
-		gcl_server_config_set(&config->servers[i], "address", value_of(section, "address"),
-				      error, sizeof error);
+		for (size_t j = 0; j < gcl_server_setting_count; j++) {
+			const char *value = value_of(section, gcl_server_settings[j].name);
+
+			if (value)
+				gcl_server_config_set(&config->servers[i],
+						      gcl_server_settings[j].name, value, error,
+						      sizeof error);
+		}
 	}
 }
 
@@ -277,7 +283,10 @@ static void checks_set(cfg_t *cfg)
 		cfg_set_validate_func(cfg, path, vm_value_check);
 	}
 	cfg_set_validate_func(cfg, "vm", vm_check);
-	cfg_set_validate_func(cfg, "server|address", server_value_check);
+	for (size_t i = 0; i < gcl_server_setting_count; i++) {
+		snprintf(path, sizeof path, "server|%s", gcl_server_settings[i].name);
+		cfg_set_validate_func(cfg, path, server_value_check);
+	}
 	cfg_set_validate_func(cfg, "server", server_check);
 }
 
@@ -286,11 +295,12 @@ static int text_parse(struct gcl_config *config, const char *path, char *text, s
 {
 	_cleanup_free_ cfg_opt_t *opts = calloc(gcl_setting_count + 3, sizeof *opts);
 	_cleanup_free_ cfg_opt_t *vm_opts = calloc(gcl_vm_setting_count + 1, sizeof *vm_opts);
-	cfg_opt_t server_opts[2];
+	_cleanup_free_ cfg_opt_t *server_opts =
+		calloc(gcl_server_setting_count + 1, sizeof *server_opts);
 	_cleanup_(cleanup_cfg) cfg_t *cfg = NULL;
 	_cleanup_fclose_ FILE *file = fmemopen(text, size, "r");
 
-	if (!opts || !vm_opts || !file)
+	if (!opts || !vm_opts || !server_opts || !file)
 		return -ENOMEM;
 	options_fill(vm_opts, gcl_vm_settings, gcl_vm_setting_count);
 	options_fill(server_opts, gcl_server_settings, gcl_server_setting_count);

@@ -57,10 +57,19 @@ struct gcl_vm_config {
 struct gcl_server_config {
 	char name[GCL_SERVER_NAME_MAX + 1];
 	char address[GCL_SERVER_ADDRESS_MAX];
+	uint64_t memory; /* bytes there that are this host's to use, if it isn't announced */
 };
 
 /* Settings that are wrong together are told of by the line of one of them. */
 enum gcl_config_line { GCL_LINE_LISTEN_TLS, GCL_LINE_ETCD, GCL_LINE_ANNOUNCE, GCL_LINES };
+
+/* What decides which sessions move to servers by themselves: place.h has what these mean. Ratios
+ * are in percent, durations in ms. */
+struct gcl_placement_config {
+	unsigned policy; /* index into the setting's choices, which are policies' names */
+	unsigned at_once, stay, span, moves, busy, faster, margin, back, reserve, horizon, stale;
+	uint64_t uplink; /* bytes/s */
+};
 
 /* The values in force; plain data, so that it is copied by assignment. Durations are in ms. */
 struct gcl_config {
@@ -135,6 +144,7 @@ struct gcl_config {
 	char announce_name[GCL_SERVER_NAME_MAX + 1]; /* empty: as the host is called */
 	char servers_tls[PATH_MAX];		     /* folder of what this host shows to servers */
 	char link_program[PATH_MAX];		     /* that connects to them */
+	struct gcl_placement_config placement;
 	int lines[GCL_LINES]; /* of the file, by enum gcl_config_line; 0: it is not from there */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];
 	size_t vm_count;
@@ -232,6 +242,9 @@ const char *gcl_setting_initial(const char *name);
 
 /** gcl_config_moves() - whether there can be servers that sessions move to. */
 bool gcl_config_moves(const struct gcl_config *config);
+
+/** gcl_placement_name() - the policy's name. */
+const char *gcl_placement_name(const struct gcl_config *config);
 
 /** gcl_resident_name() - what resident-buffers comes to, as a worker takes it. */
 const char *gcl_resident_name(const struct gcl_config *config);

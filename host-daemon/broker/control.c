@@ -33,6 +33,7 @@ static const struct {
 	{"end", gcl_control_end},	{"restart", gcl_control_restart},
 	{"trace", gcl_control_trace},	{"move", gcl_control_move},
 	{"drain", gcl_control_drain},	{"move-state", gcl_control_move_state},
+	{"why", gcl_control_why},
 };
 
 struct client {

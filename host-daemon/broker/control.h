@@ -69,6 +69,7 @@ gcl_control_handler gcl_control_trace; /* trace-read.c */
 gcl_control_handler gcl_control_move;  /* move-control.c, and what follows */
 gcl_control_handler gcl_control_move_state;
 gcl_control_handler gcl_control_drain;
+gcl_control_handler gcl_control_why; /* place-why.c */
 
 /** gcl_trace_more() - what has passed since: one more line, the caller's; NULL: nothing. At the
  * session's end it says so, and the tracing is over. */

@@ -131,6 +131,13 @@ static void thrift_tell(struct gcl_broker *broker, struct gcl_account *account)
 	}
 }
 
+/* What doesn't fit, and nobody shrinks for: others may make room by moving, or it is refused. */
+static void refuse(struct gcl_worker_process *worker)
+{
+	if (!gcl_placing_room(worker))
+		answer(worker, 0);
+}
+
 static void waiting_serve(struct gcl_broker *broker, struct gcl_account *account)
 {
 	thrift_tell(broker, account);
@@ -141,8 +148,20 @@ static void waiting_serve(struct gcl_broker *broker, struct gcl_account *account
 		if (!shares(worker, account) || !worker->allowance.wanted)
 			continue;
 		if (!fits(worker) && !others_shrink(worker, worker->allowance.wanted_device))
-			answer(worker, 0);
+			refuse(worker);
 	}
+}
+
+/* Who has moved gives back what it had here when it is told to. */
+void gcl_ledger_again(struct gcl_worker_process *worker)
+{
+	unsigned device = worker->allowance.wanted_device;
+
+	if (!worker->allowance.wanted || fits(worker))
+		return;
+	others_ask(worker, device);
+	if (!others_shrink(worker, device))
+		refuse(worker);
 }
 
 int gcl_worker_note_memory_want(struct gcl_worker_process *worker, const struct gcl_note *note)
@@ -157,7 +176,7 @@ int gcl_worker_note_memory_want(struct gcl_worker_process *worker, const struct 
 		return 0;
 	others_ask(worker, note->device);
 	if (!others_shrink(worker, note->device))
-		answer(worker, 0);
+		refuse(worker);
 	return 0;
 }
 

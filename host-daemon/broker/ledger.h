@@ -6,9 +6,10 @@
  * asking. For more it sends MEMORY_WANT, and gets one MEMORY_GRANT for each, with 0 when it is
  * refused. The ledger is the sum of the allowances that were given; only a limit that was lowered
  * is ever below it. When it is full, the account's other workers are told to MEMORY_SHRINK: they
- * give back what they don't use, and the wish is answered when all of them have. A worker that is
- * gone gives back all it had. Without a limit nobody asks, and the ledger is empty; when a limit is
- * set, workers say what they hold already (MEMORY_HELD), and that is their allowance.
+ * give back what they don't use, and the wish is answered when all of them have. Before it is
+ * refused others may make room by moving to a server (placing.h). A worker that is gone gives back
+ * all it had. Without a limit nobody asks, and the ledger is empty; when a limit is set, workers
+ * say what they hold already (MEMORY_HELD), and that is their allowance.
  */
 #ifndef GCL_BROKER_LEDGER_H
 #define GCL_BROKER_LEDGER_H
@@ -47,6 +48,9 @@ void gcl_ledger_adopt(struct gcl_worker_process *worker);
 
 /** gcl_ledger_close() - @worker is gone: take its allowance back, and answer who waited for it. */
 void gcl_ledger_close(struct gcl_worker_process *worker);
+
+/** gcl_ledger_again() - a worker's wish waits for others who make room: see whether it fits now. */
+void gcl_ledger_again(struct gcl_worker_process *worker);
 
 /** gcl_ledger_limit_changed() - account->limits.memory is another: tell its workers. What is held
  * beyond it stays; no more is given until it fits. */

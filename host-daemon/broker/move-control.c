@@ -146,7 +146,7 @@ static bool session_at(const struct gcl_worker_process *worker, const char *serv
 	if (worker->moves.now && strcmp(worker->moves.now->order.server, server) == 0)
 		return true;
 	for (unsigned i = 0; i < worker->moves.place_count; i++) {
-		const struct gcl_place *place =
+		const struct gcl_move_place *place =
 			gcl_place_find(&worker->broker->moves, worker->moves.places[i].number);
 
 		if (place && worker->moves.places[i].used && strcmp(place->server, server) == 0)
@@ -269,7 +269,7 @@ static bool server_known(const struct gcl_broker *broker, const char *server)
 	if (gcl_server_find(&broker->servers, server) || gcl_server_drained(&broker->moves, server))
 		return true;
 	gcl_list_for_each (it, &broker->moves.places) {
-		if (strcmp(gcl_container_of(it, struct gcl_place, link)->server, server) == 0)
+		if (strcmp(gcl_container_of(it, struct gcl_move_place, link)->server, server) == 0)
 			return true;
 	}
 	return false;

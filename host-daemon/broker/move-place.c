@@ -12,14 +12,14 @@
 
 /* ------------------------------------------------------------ numbers */
 
-static struct gcl_place *place_of(struct gcl_list *link)
+static struct gcl_move_place *place_of(struct gcl_list *link)
 {
-	return gcl_container_of(link, struct gcl_place, link);
+	return gcl_container_of(link, struct gcl_move_place, link);
 }
 
 static uint32_t place_create(struct gcl_moves *moves, const char *server, uint32_t device)
 {
-	struct gcl_place *place;
+	struct gcl_move_place *place;
 
 	if (moves->place_count == GCL_PLACES_MAX)
 		return 0;
@@ -37,7 +37,7 @@ static uint32_t place_create(struct gcl_moves *moves, const char *server, uint32
 uint32_t gcl_place_get(struct gcl_moves *moves, const char *server, uint32_t device)
 {
 	gcl_list_for_each (it, &moves->places) {
-		const struct gcl_place *place = place_of(it);
+		const struct gcl_move_place *place = place_of(it);
 
 		if (place->device == device && strcmp(place->server, server) == 0)
 			return place->number;
@@ -45,7 +45,7 @@ uint32_t gcl_place_get(struct gcl_moves *moves, const char *server, uint32_t dev
 	return place_create(moves, server, device);
 }
 
-const struct gcl_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number)
+const struct gcl_move_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number)
 {
 	gcl_list_for_each (it, &moves->places) {
 		if (place_of(it)->number == number)
@@ -100,7 +100,7 @@ void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number)
 /* ------------------------------------------------------------ drained servers */
 
 /* By name: one that is restarted meanwhile, and so leaves etcd, stays drained. */
-static struct gcl_place *drained_find(const struct gcl_moves *moves, const char *server)
+static struct gcl_move_place *drained_find(const struct gcl_moves *moves, const char *server)
 {
 	gcl_list_for_each (it, &moves->drained) {
 		if (strcmp(place_of(it)->server, server) == 0)
@@ -116,7 +116,7 @@ bool gcl_server_drained(const struct gcl_moves *moves, const char *server)
 
 int gcl_server_drain(struct gcl_moves *moves, const char *server, bool drained)
 {
-	struct gcl_place *place = drained_find(moves, server);
+	struct gcl_move_place *place = drained_find(moves, server);
 
 	if (drained == (place != NULL))
 		return 0;

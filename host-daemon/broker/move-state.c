@@ -14,7 +14,8 @@ static void places_save(const struct gcl_list *list, struct gcl_state *state)
 {
 	gcl_state_put_number(state, gcl_list_count(list));
 	gcl_list_for_each (it, list) {
-		const struct gcl_place *place = gcl_container_of(it, struct gcl_place, link);
+		const struct gcl_move_place *place =
+			gcl_container_of(it, struct gcl_move_place, link);
 
 		GCL_STATE_PUT(state, place->server);
 		GCL_STATE_PUT(state, place->device);
@@ -24,7 +25,7 @@ static void places_save(const struct gcl_list *list, struct gcl_state *state)
 /* In their order they get the numbers that they had. */
 static void place_load(struct gcl_moves *moves, struct gcl_state *state, bool drained)
 {
-	char server[sizeof((struct gcl_place *)0)->server] = "";
+	char server[sizeof((struct gcl_move_place *)0)->server] = "";
 	uint32_t device = 0;
 
 	GCL_STATE_GET(state, server);

@@ -96,7 +96,7 @@ static struct json_object *places_status(const struct gcl_worker_process *worker
 	struct json_object *list = json_object_new_array();
 
 	for (unsigned i = 0; i < worker->moves.place_count; i++) {
-		const struct gcl_place *place =
+		const struct gcl_move_place *place =
 			gcl_place_find(&worker->broker->moves, worker->moves.places[i].number);
 		struct json_object *part;
 

@@ -154,6 +154,7 @@ static void move_end(struct gcl_move *move, uint32_t result, const char *text)
 	data = move->data;
 	move_destroy(move);
 	moves_go(moves);
+	gcl_placing_moved(worker, &outcome);
 	/* It may begin another one. */
 	if (done)
 		done(data, &outcome);
@@ -196,6 +197,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 	phase_set(move, GCL_MOVE_LATE);
 	worker->moves.last = outcome;
 	moves_go(&worker->broker->moves);
+	gcl_placing_moved(worker, &outcome);
 	done = steal_pointer(&move->done);
 	if (done)
 		done(move->data, &outcome);
@@ -438,7 +440,7 @@ void gcl_moves_init(struct gcl_moves *moves, struct gcl_broker *broker)
 static void places_free(struct gcl_list *list)
 {
 	gcl_list_for_each_safe (it, next, list)
-		free(gcl_container_of(it, struct gcl_place, link));
+		free(gcl_container_of(it, struct gcl_move_place, link));
 	gcl_list_init(list);
 }
 

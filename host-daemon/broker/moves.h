@@ -53,6 +53,7 @@ struct gcl_move_order {
 	char server[GCL_SERVER_NAME_MAX + 1]; /* empty: home */
 	uint32_t device;		      /* number of the server's */
 	uint32_t free;			      /* GCL_MOVE_FREE is said */
+	uint32_t own;			      /* decided by no operator (placing.h) */
 };
 
 /* How it ended. Plain data; figures are the worker's word. */
@@ -155,7 +156,7 @@ int gcl_move_check(struct gcl_worker_process *worker, const struct gcl_move_orde
 
 /* ------------------------------------------------------------ places (move-place.c) */
 
-struct gcl_place {
+struct gcl_move_place {
 	struct gcl_list link;
 	uint32_t number; /* from 1 */
 	uint32_t device;
@@ -167,7 +168,7 @@ struct gcl_place {
 uint32_t gcl_place_get(struct gcl_moves *moves, const char *server, uint32_t device);
 
 /** gcl_place_find() - what that number means, lent; or NULL. */
-const struct gcl_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number);
+const struct gcl_move_place *gcl_place_find(const struct gcl_moves *moves, uint32_t number);
 
 /** gcl_worker_place_has() - whether the session has one at that place. */
 bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number);

@@ -85,14 +85,17 @@ static struct gcl_server *server_get(struct gcl_servers *servers, const char *na
 
 void gcl_servers_configure(struct gcl_servers *servers, const struct gcl_config *config)
 {
-	gcl_list_for_each (it, &servers->list)
+	gcl_list_for_each (it, &servers->list) {
 		server_of(it)->configured[0] = '\0';
+		server_of(it)->memory = 0;
+	}
 	for (size_t i = 0; i < config->server_count; i++) {
 		struct gcl_server *server = server_get(servers, config->servers[i].name);
 
-		if (server)
-			memcpy(server->configured, config->servers[i].address,
-			       sizeof server->configured);
+		if (!server)
+			continue;
+		memcpy(server->configured, config->servers[i].address, sizeof server->configured);
+		server->memory = config->servers[i].memory;
 	}
 	gcl_list_for_each_safe (it, next, &servers->list) {
 		if (!*server_of(it)->configured && !server_of(it)->announced)

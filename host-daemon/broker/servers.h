@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/state.h"
 #include "etcd-link.h"
+#include "placing.h"
 
 struct gcl_broker;
 struct gcl_config;
@@ -29,6 +30,8 @@ struct gcl_server {
 	bool listed;				 /* the list that is being told has it */
 	double seen;		     /* when it was last told of, gcl_clock(); if announced */
 	struct gcl_server_info info; /* what it says of itself; if announced */
+	uint64_t memory;	     /* of its first device, as guestcld.conf says; 0: not */
+	struct gcl_placing_known known[GCL_PAGE_DEVICES_MAX]; /* of its devices */
 };
 
 struct gcl_servers {

@@ -26,6 +26,8 @@ static const char *const priority_choices[] = {
 	[GCL_SHARE_LOW] = "low",
 	[GCL_SHARE_LOW + 1] = NULL,
 };
+/* Of gcl_place_policies(): a test compares. */
+static const char *const placement_choices[] = {"two", "balance", "memory", "greedy", "stay", NULL};
 static const char *const vsock_choices[] = {"auto", "always", "never", NULL};
 static const char *const level_choices[] = {
 	[GCL_LOG_ERROR] = "error", [GCL_LOG_WARN] = "warning", [GCL_LOG_INFO] = "info",
@@ -37,6 +39,9 @@ static const char *const level_choices[] = {
 
 /* The longest duration that a limit may be. */
 #define DAY_MS (24u * 60u * 60u * 1000u)
+
+/* Of a session's moves so many are known (GCL_PLACE_HISTORY). */
+#define GCL_PLACEMENT_MOVES_MAX 8
 
 #define TEXT(key, field, least, value, user, words)                                                \
 	{                                                                                          \
@@ -257,6 +262,32 @@ const struct gcl_setting gcl_settings[] = {
 	     "folder of what this host shows to GPU servers (guestcl pki client)"),
 	TEXT("link-program", link_program, 1, GUESTCL_LIBEXECDIR "/guestcl-link", NULL,
 	     "program that connects to GPU servers"),
+	CHOICE("placement", placement.policy, placement_choices, "two",
+	       "what moves sessions to GPU servers and back by itself; stay: nothing"),
+	NUMBER("placement-at-once", COUNT, placement.at_once, 1, 8, "4",
+	       "moves that this host makes at one time by itself"),
+	NUMBER("placement-stay", DURATION, placement.stay, 0, DAY_MS, "30s",
+	       "how long a session stays where it has come to"),
+	NUMBER("placement-moves", COUNT, placement.moves, 0, GCL_PLACEMENT_MOVES_MAX, "4",
+	       "moves of a session in placement-span"),
+	NUMBER("placement-span", DURATION, placement.span, 1000, DAY_MS, "10min",
+	       "the time in which a session's moves are counted"),
+	NUMBER("placement-busy", COUNT, placement.busy, 0, 10000, "110",
+	       "percent: a device that is wanted for more of its time is busy"),
+	NUMBER("placement-faster", COUNT, placement.faster, 100, 10000, "120",
+	       "percent: who goes to a server has to be as fast there, compared with here"),
+	NUMBER("placement-margin", COUNT, placement.margin, 0, 10000, "150",
+	       "percent: what a move saves, compared with what it costs"),
+	NUMBER("placement-back", COUNT, placement.back, 0, 10000, "80",
+	       "percent: for how much of its time a device may be wanted with who comes back"),
+	NUMBER("placement-reserve", COUNT, placement.reserve, 0, 100, "10",
+	       "percent of a device's memory that stay free when sessions come back"),
+	NUMBER("placement-horizon", DURATION, placement.horizon, 1000, DAY_MS, "10min",
+	       "how long a session is expected to go on, at most"),
+	NUMBER("placement-stale", DURATION, placement.stale, 1000, DAY_MS, "15s",
+	       "how long nothing may be heard of servers for sessions to move there"),
+	NUMBER("placement-uplink", SIZE, placement.uplink, 0, 0, "120MiB",
+	       "bytes a second from this host to all servers together"),
 };
 const size_t gcl_setting_count = GCL_ARRAY_SIZE(gcl_settings);
 
@@ -326,12 +357,24 @@ const struct gcl_setting gcl_server_settings[] = {
 	 .initial = "",
 	 .help = "where its listen-tls is reached; the port is initially " GCL_SERVER_PORT
 		 "; or the socket of a guestcld of this host"},
+	{.name = "memory",
+	 .kind = GCL_SETTING_SIZE,
+	 .offset = offsetof(struct gcl_server_config, memory),
+	 .initial = "0",
+	 .help = "memory of its first device for this host's sessions, if it isn't in etcd; 0: "
+		 "none "
+		 "moves there by itself"},
 };
 const size_t gcl_server_setting_count = GCL_ARRAY_SIZE(gcl_server_settings);
 
 bool gcl_config_moves(const struct gcl_config *config)
 {
 	return *config->client_library && (config->server_count || *config->etcd);
+}
+
+const char *gcl_placement_name(const struct gcl_config *config)
+{
+	return placement_choices[config->placement.policy];
 }
 
 /* Buffers that are the program's own memory can't be elsewhere. */

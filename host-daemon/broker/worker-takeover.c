@@ -27,6 +27,7 @@ void gcl_worker_save(const struct gcl_worker_process *worker, struct gcl_state *
 	GCL_STATE_PUT(state, worker->since);
 	GCL_STATE_PUT(state, worker->serving_since);
 	gcl_worker_moves_save(&worker->moves, state);
+	GCL_STATE_PUT(state, worker->placed);
 	gcl_state_put_fd(state, worker->socket);
 	gcl_state_put_fd(state, worker->page_fd);
 }
@@ -54,6 +55,9 @@ int gcl_worker_restore(struct gcl_workers *workers, struct gcl_state *state)
 	GCL_STATE_GET(state, worker->since);
 	GCL_STATE_GET(state, worker->serving_since);
 	gcl_worker_moves_restore(&worker->moves, state);
+	GCL_STATE_GET(state, worker->placed);
+	/* What servers' bits mean is not kept. */
+	worker->placed.refused = 0;
 	worker->socket = gcl_state_get_fd(state);
 	worker->page_fd = gcl_state_get_fd(state);
 	worker->account = state->bad ? NULL : gcl_account_take(workers->broker, &worker->owner);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "fake-link.h"
+#include "fake-load.h"
 #include "fake-move.h"
 #include "handover.h"
 #include "local.h"
@@ -110,6 +111,7 @@ int main(void)
 	}
 	if (strcmp(plan, "slow") == 0)
 		usleep((useconds_t)atoi(text) * 1000);
+	fake_load_begin();
 	say(GCL_HANDOVER_READY, "");
 	if (strcmp(plan, "intrude") == 0)
 		intrude(text);

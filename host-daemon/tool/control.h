@@ -89,5 +89,6 @@ int gcl_restart_run(int argc, char **argv);
 int gcl_trace_run(int argc, char **argv);
 int gcl_move_run(int argc, char **argv);
 int gcl_drain_run(int argc, char **argv);
+int gcl_why_run(int argc, char **argv);
 
 #endif

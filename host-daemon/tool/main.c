@@ -34,6 +34,8 @@ static const struct {
 	 "move a session's queues to a GPU server, or home, while its program runs"},
 	{"drain", NULL, NULL, gcl_drain_run,
 	 "move all sessions away from a server, or a device of this host"},
+	{"why", NULL, NULL, gcl_why_run,
+	 "say why a session is where it is, here or on a GPU server"},
 	{"trace", NULL, NULL, gcl_trace_run, "show a session's messages as they pass"},
 	{"restart", NULL, NULL, gcl_restart_run,
 	 "have an upgraded guestcld take over; sessions go on"},

@@ -41,6 +41,7 @@ ARROWS = {
     "host-daemon/broker": {
         "host-daemon",
         "host-daemon/jail",
+        "host-daemon/place",
         "virtio-cl/device",
         "virtio-cl/vhost",
         "virtio-cl",
