@@ -136,11 +136,10 @@ double gcl_measure_use(const struct gcl_measure *measure, double spread)
 
 /* ------------------------------------------------------------ of one command */
 
-/* A task that does nothing. */
-static void idle_fill(const struct gcl_measure *measure, struct gcl_place_task *task)
+/* A task that does nothing uses nothing. */
+static void idle_fill(struct gcl_place_task *task)
 {
-	task->kernel = measure->kernel;
-	task->think = SECONDS_MAX;
+	task->kernel = task->kernel_there = task->think = 0.;
 	task->trips = task->carried = task->waited = 0.;
 }
 
@@ -156,7 +155,7 @@ void gcl_measure_home(struct gcl_measure *measure, double spread, bool waits,
 	double rate = measure->command_rate;
 
 	if (rate < GCL_MEASURE_COMMANDS_MIN) {
-		idle_fill(measure, task);
+		idle_fill(task);
 		return;
 	}
 	common_fill(measure, task);
@@ -172,7 +171,7 @@ void gcl_measure_away(const struct gcl_measure *measure, double rtt, struct gcl_
 	double away = part(measure->away_part, 0., 1.), link = measure->trip_rate * rtt;
 
 	if (rate < GCL_MEASURE_COMMANDS_MIN) {
-		idle_fill(measure, task);
+		idle_fill(task);
 		return;
 	}
 	common_fill(measure, task);

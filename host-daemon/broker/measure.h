@@ -14,8 +14,8 @@
  *	         waited   what is left, without what the link takes
  *
  * @spread is the sum of what all sessions of the device say that it worked for them, in parts of
- * the time: above 1 it works for several at once, and each takes longer by that. While a session
- * does nothing it thinks.
+ * the time: above 1 it works for several at once, and each takes longer by that. The commands of a
+ * session that does nothing take nothing.
  *
  * A page's numbers may be anything: they are cut down to what can be before anything is reckoned
  * with them.

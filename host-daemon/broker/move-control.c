@@ -227,7 +227,7 @@ static int device_empty(struct gcl_control_request *request, unsigned device,
 	gcl_list_for_each_safe (it, next, &broker->workers.list) {
 		struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
-		struct gcl_move_order order = {.device = device_best(&server->info)};
+		struct gcl_move_order order = {.device = device_best(&server->info), .own = 1};
 
 		if (!is_session(worker) || !uses_device(worker, device))
 			continue;

@@ -266,7 +266,8 @@ const struct gcl_setting gcl_settings[] = {
 	       "what moves sessions to GPU servers and back by itself; stay: nothing"),
 	NUMBER("placement-at-once", COUNT, placement.at_once, 1, 8, "4",
 	       "moves that this host makes at one time by itself"),
-	NUMBER("placement-stay", DURATION, placement.stay, 0, DAY_MS, "30s",
+	/* Nothing is known of it before. */
+	NUMBER("placement-stay", DURATION, placement.stay, 5000, DAY_MS, "30s",
 	       "how long a session stays where it has come to"),
 	NUMBER("placement-moves", COUNT, placement.moves, 0, GCL_PLACEMENT_MOVES_MAX, "4",
 	       "moves of a session in placement-span"),

@@ -12,6 +12,9 @@
 
 #define GUESTS 2
 
+/* The least. */
+#define STAY "placement-stay = 5s\n"
+
 static struct {
 	struct daemon far, home;
 	struct gcl_channel *guests[GUESTS];
@@ -43,7 +46,7 @@ static void start(const char *plan, const char *more)
 	snprintf(text, sizeof text,
 		 "client-library = \"%s\"\n"
 		 "server \"near\" {\n address = \"unix:%s\"\n memory = 8GiB\n}\n"
-		 "placement-stay = 1s\n%s",
+		 "%s",
 		 getenv("GUESTCLD"), test.far.socket, more);
 	daemon_config(&test.home, text);
 	daemon_start(&test.home, NULL);
@@ -127,7 +130,7 @@ static void test_there_and_back(void **state)
 	unsigned who;
 
 	(void)state;
-	start("move well", "");
+	start("move well", STAY);
 	daemon_expect(&test.home, "goes from home/0 to near/0 (waiting)");
 	daemon_expect(&test.home, "moved to near, device 0");
 	who = gone();
@@ -151,12 +154,12 @@ static void test_flapping(void **state)
 	unsigned moved;
 
 	(void)state;
-	start("move well", "placement-moves = 2\nplacement-stay = 0s\nplacement-margin = 0\n");
-	for (int i = 0; i < 4; i++) {
+	start("move well", STAY "placement-moves = 2\nplacement-margin = 0\n");
+	for (int i = 0; i < 3; i++) {
 		load(50, 50);
 		sleep_ms(7000);
 		load(2, 0);
-		sleep_ms(5000);
+		sleep_ms(7000);
 	}
 	moved = logged("goes from");
 	assert_in_range(moved, 1, 2 * GUESTS);
@@ -168,7 +171,7 @@ static void test_flapping(void **state)
 static void test_stay(void **state)
 {
 	(void)state;
-	start("move well", "placement = stay\n");
+	start("move well", STAY "placement = stay\n");
 	sleep_ms(10000);
 	assert_int_equal(logged("goes from"), 0);
 	why_expect(1, "", "Now (placement = stay):");
@@ -181,7 +184,7 @@ static void test_stay(void **state)
 static void test_by_hand(void **state)
 {
 	(void)state;
-	start("move well", "");
+	start("move well", STAY);
 	tool_expect("move 1 near", 0, "moved to near");
 	why_expect(1, "", "It was moved there by hand");
 	load(2, 0);
@@ -194,7 +197,7 @@ static void test_by_hand(void **state)
 static void test_drain(void **state)
 {
 	(void)state;
-	start("move well", "");
+	start("move well", STAY);
 	daemon_expect(&test.home, "moved to near, device 0");
 	tool_expect("drain near", 0, "moved home");
 	sleep_ms(8000);
@@ -209,7 +212,7 @@ static void test_takeover(void **state)
 	unsigned who;
 
 	(void)state;
-	start("move well", "");
+	start("move well", STAY);
 	daemon_expect(&test.home, "moved to near, device 0");
 	who = gone();
 	tool_expect("restart", 0, "");
@@ -235,7 +238,7 @@ static void test_unfit(void **state)
 
 	(void)state;
 	result_plan(plan, sizeof plan, GCL_MOVE_RESIDENT);
-	start(plan, "");
+	start(plan, STAY);
 	daemon_expect(&test.home, "not moved to near");
 	sleep_ms(6000);
 	assert_in_range(logged("goes from"), 1, GUESTS);
@@ -250,7 +253,7 @@ static void test_refused(void **state)
 
 	(void)state;
 	result_plan(plan, sizeof plan, GCL_MOVE_LACKS);
-	start(plan, "");
+	start(plan, STAY);
 	daemon_expect(&test.home, "not moved to near");
 	sleep_ms(6000);
 	assert_in_range(logged("goes from"), 1, GUESTS);
@@ -265,7 +268,7 @@ static void test_fails(void **state)
 
 	(void)state;
 	result_plan(plan, sizeof plan, GCL_MOVE_WAITS);
-	start(plan, "");
+	start(plan, STAY);
 	daemon_expect(&test.home, "not moved to near");
 	sleep_ms(8000);
 	assert_in_range(logged("goes from"), 1, GUESTS);
@@ -276,7 +279,7 @@ static void test_fails(void **state)
 static void test_server_gone(void **state)
 {
 	(void)state;
-	start("move well", "");
+	start("move well", STAY);
 	daemon_stop(&test.far, 5000);
 	daemon_expect(&test.home, "not moved to near");
 	sleep_ms(8000);

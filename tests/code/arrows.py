@@ -73,6 +73,7 @@ ARROWS = {
     "host-daemon/tests": {
         "host-daemon",
         "host-daemon/broker",
+        "host-daemon/place",
         "virtio-cl",
         "virtio-cl/base",
         "virtio-cl/tests",
