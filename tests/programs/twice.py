@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Run a program natively and through guestcl, and compare what it says.
+"""Run a program natively and through guestcl, in each of some modes, and compare what it says.
 
 A case is a file that calls main() with the programs it needs and two functions: command(case)
 returns the command line, compare(native, guest) yields what differs. Each run has a directory of
@@ -21,6 +21,9 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77
 NATIVE_VENDORS = "/etc/OpenCL/vendors"
+
+# with-guestcld's options.
+MODES = {"resident": [], "staging": ["--staging"], "stream": ["--channel", "stream"]}
 
 
 @dataclasses.dataclass
@@ -70,11 +73,9 @@ def run(title, command, directory, options):
     return Run(title, done.returncode, done.stdout, done.stderr, directory)
 
 
-def run_twice(command, options, directory):
-    native = run("native", command, directory / "native", options)
-    through = options.guest_wrapper.split() or [str(HERE.parent / "with-guestcld")]
-    through += ["--staging"] if options.staging else []
-    return native, run("guestcl", through + command, directory / "guestcl", options)
+def run_guest(command, mode, directory, options):
+    through = options.guest_wrapper.split() or [str(HERE.parent / "with-guestcld"), *MODES[mode]]
+    return run(f"guestcl ({mode})", through + command, directory / mode, options)
 
 
 def same_lines(native, guest):
@@ -102,12 +103,13 @@ def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True, help="build folder")
     parser.add_argument("--native-cache", type=pathlib.Path, required=True, metavar="FOLDER")
-    parser.add_argument("--staging", action="store_true", help="daemon without resident buffers")
+    parser.add_argument("--mode", action="append", choices=MODES, help="of guestcl (resident)")
     parser.add_argument("--guest-wrapper", default="", metavar="CMD", help="not with-guestcld")
     parser.add_argument("--native-only", action="store_true", help="print the native run")
     parser.add_argument("--timeout", type=float, default=300, help="of each run, in seconds")
     parser.add_argument("program", nargs="*", help="what the case runs, where it is built here")
     options = parser.parse_args()
+    options.mode = options.mode or ["resident"]
     options.build = options.build.resolve()
     options.native_cache = options.native_cache.resolve()
     options.native_cache.mkdir(parents=True, exist_ok=True)
@@ -124,18 +126,18 @@ def main(command, compare, programs=()):
     with tempfile.TemporaryDirectory(prefix="guestcl-programs-") as directory:
         directory = pathlib.Path(directory)
         words = [str(word) for word in command(options)]
+        native = run("native", words, directory / "native", options)
         if options.native_only:
-            native = run("native", words, directory / "native", options)
             print(native.out, native.err, native.status, sep="\n")
             return
-        native, guest = run_twice(words, options, directory)
-        faults = [f"{one.title}: exit status {one.status}" for one in (native, guest) if one.status]
+        runs = [native, *(run_guest(words, mode, directory, options) for mode in options.mode)]
+        faults = [f"{one.title}: exit status {one.status}" for one in runs if one.status]
         if not faults:
-            faults = list(compare(native, guest))
+            faults = [fault for guest in runs[1:] for fault in compare(native, guest)]
     if faults:
-        report(native)
-        report(guest)
+        for one in runs:
+            report(one)
         # Last: who shows only the end of this shows what is wrong.
         print("\n".join(faults))
         sys.exit(1)
-    print("native and guestcl agree")
+    print(f"native and guestcl ({', '.join(options.mode)}) agree")

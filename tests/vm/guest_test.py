@@ -51,7 +51,7 @@ class Guest(case.VmCase):
 
     def check_program(self, name, test, *words):
         """test: the one of suite "programs" that has compiled the same kernels for its native run."""
-        cache = self.options.build / "tests" / "native-cache" / f"{test}-resident"
+        cache = self.options.build / "tests" / "native-cache" / f"program-{test}"
         self.check(
             [sys.executable, TESTS / "programs" / f"{name}.py", "--build", self.options.build,
              "--native-cache", cache, "--guest-wrapper", case.IN_VM, *words]
