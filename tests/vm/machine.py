@@ -25,8 +25,8 @@ CACHE = TOP / "build" / "vm"
 VIRTIOFSD = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 PROBE_SECONDS = 20
 BOOT_SECONDS = 120
-QMP_SECONDS = 20
-HELPER_SECONDS = 10
+QMP_SECONDS = 60
+HELPER_SECONDS = 60
 VSOCK_CID = 3
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -57,9 +57,12 @@ class Image:
     release: str
 
 
-def image(build, packages=()):
-    """Makes the image where it is not there yet; progress is on stderr."""
-    command = [HERE / "image", "--build", build]
+def image(build, packages=(), plain=False):
+    """Makes the image where it is not there yet; progress is on stderr.
+
+    @plain: without the programs that packages.txt has for guests
+    """
+    command = [HERE / "image", "--build", build, *(["--plain"] if plain else [])]
     command += [word for package in packages for word in ("--with", package)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -375,7 +378,7 @@ class Machine:
         environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", **(env or {})}
         return self.agent.run([str(word) for word in arguments], env=environment, **options)
 
-    def run(self, arguments, *, timeout=60, stdin=b"", check=False, **options):
+    def run(self, arguments, *, timeout=240, stdin=b"", check=False, **options):
         """Runs a command to its end. Returns status, stdout and stderr (as text)."""
         command = self.popen(arguments, **options)
         with contextlib.suppress(BrokenPipeError, agent.Lost):

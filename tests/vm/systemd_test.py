@@ -28,6 +28,7 @@ PACKAGES = (
 )
 SOCKET = "/run/guestcl/guestcld.sock"
 ENVIRONMENT = {"OCL_ICD_VENDORS": "/etc/OpenCL/vendors/guestcl.icd", "GUESTCL_CHANNEL": "local"}
+TRIES = 5
 
 
 class Systemd(unittest.TestCase):
@@ -40,7 +41,7 @@ class Systemd(unittest.TestCase):
             ["meson", "install", "-C", cls.options.build, "--no-rebuild", "--destdir", folder / "files"],
             check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        guest = machine.image(cls.options.build, PACKAGES)
+        guest = machine.image(cls.options.build, PACKAGES, plain=True)
         cls.machine = cls.enterClassContext(
             machine.Machine(guest, memory="1G", shares=[folder], append="guestcl.init=systemd")
         )
@@ -71,11 +72,20 @@ class Systemd(unittest.TestCase):
         return self.shell(f"systemctl show --value -p {name} guestcld.service")
 
     def session(self):
-        """A program that has begun a session and works when it is told to."""
-        program = case.Program(self.machine, self.program, "work", env=ENVIRONMENT)
-        self.addCleanup(program.end)
-        program.expect("prepared")
-        return program
+        """A program that has begun a session and works when it is told to.
+
+        A guest waits for 10 s, in which a machine that is busy and emulates this one's CPU may not even
+        load the runtime: whoever hears that nobody answers tries again, as a user would.
+        """
+        for left in reversed(range(TRIES)):
+            program = case.Program(self.machine, self.program, "work", env=ENVIRONMENT)
+            self.addCleanup(program.end)
+            try:
+                program.expect("prepared")
+                return program
+            except AssertionError:
+                if not left or "does not answer" not in program.errors:
+                    raise
 
     def worker(self):
         """Of the one session that there is."""
