@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Add up the tests of some builds: summary.py [--broken STEP]... BUILD...
 
-Reads each build's meson-logs/testlog.json. A test that speaks TAP counts as its subtests. The last
+Reads each build's meson-logs/testlog*.json. A test that speaks TAP counts as its subtests. The last
 line is "N passed, N failed"; the exit status is 0 when nothing failed. Skipped tests are named, and
 count as failed when CI=true.
 """
@@ -37,12 +37,10 @@ class Sum:
             self.failed += [name] * max(bad, 1)
 
     def read(self, build):
-        log = build / "meson-logs" / "testlog.json"
-        if not log.exists():
-            return
-        for line in log.read_text().splitlines():
-            entry = json.loads(line)
-            self.add(f"{build.name}: {entry['name']}", entry)
+        for log in sorted((build / "meson-logs").glob("testlog*.json")):
+            for line in log.read_text().splitlines():
+                entry = json.loads(line)
+                self.add(f"{build.name}: {entry['name']}", entry)
 
 
 def main():
