@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-SECONDS = 20
+SECONDS = 60
 
 
 def start(command, path, passed):

@@ -117,7 +117,7 @@ static void limits_check(const struct gcl_cgroup *cgroup, const char *owner)
 {
 	const size_t most = 32u << 20;
 	char path[PATH_MAX + 32];
-	int status;
+	int status, joined[2];
 	pid_t pid;
 
 	snprintf(path, sizeof path, "%s/memory.max", owner);
@@ -132,18 +132,23 @@ static void limits_check(const struct gcl_cgroup *cgroup, const char *owner)
 	file_check(owner, "memory.max", "33554432");
 	file_check(owner, "pids.max", "7");
 	file_check(owner, "cpu.weight", "40");
+	assert_int_equal(pipe(joined), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		char *memory;
+		char *memory, byte;
 
-		usleep(100000); /* until it is in there */
+		close(joined[1]);
+		if (read(joined[0], &byte, 1)) /* until it is in there */
+			_exit(1);
 		memory = malloc(4 * most);
 		for (size_t i = 0; memory && i < 4 * most; i += 4096)
 			((volatile char *)memory)[i] = 1;
 		_exit(0);
 	}
 	gcl_cgroup_join(cgroup, &account, pid);
+	close(joined[1]);
+	close(joined[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }

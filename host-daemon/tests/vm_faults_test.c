@@ -68,7 +68,7 @@ static void test_second_vmm(void **state)
 	other = *daemon;
 	snprintf(other.socket, sizeof other.socket, "%.64s/vm/a.sock", daemon->folder);
 	end.fd = guest_socket(&other);
-	assert_int_equal(poll(&end, 1, 5000), 1);
+	assert_int_equal(poll(&end, 1, 60000), 1);
 	assert_true(recv(end.fd, &byte, 1, 0) <= 0);
 	close(end.fd);
 	daemon_expect(daemon, "another VMM is connected to");

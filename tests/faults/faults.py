@@ -23,11 +23,9 @@ import unittest
 import host
 from host import Guest, Host, alive, wait_until
 
-# How long a call may take to fail once its host is gone, and a session to be cleared away.
-PROMPT = 1.0
-
-# How long a process may take to go that has namespaces of its own, which the kernel takes down with it.
-GOING = 3.0
+# How long a call may take to fail once its host is gone: some ms where a CPU is free, and less than the 10 s
+# and more after which guests give up by themselves.
+PROMPT = 8.0
 
 # How long a call must have been blocked before its host is killed.
 SETTLE = 0.1
@@ -70,20 +68,19 @@ class Fault(unittest.TestCase):
             left[:] = running.leftovers()
             return not left
 
-        if wait_until(clean, 5 * PROMPT) is None:
+        if wait_until(clean) is None:
             self.fail(f"left behind: {left}")
 
     def assert_descriptors(self, running, count):
         """The daemon has as many open as before; a session's are closed when its worker ends."""
         running.spare()
         pid = running.process.pid
-        if wait_until(lambda: len(host.descriptors(pid)) == count, 5 * PROMPT) is None:
+        if wait_until(lambda: len(host.descriptors(pid)) == count) is None:
             self.fail(f"not {count}: {host.descriptors(pid)}")
 
     def assert_gone(self, pid, since):
-        gone = wait_until(lambda: not alive(pid)) is not None
-        took = time.monotonic() - since
-        self.assertTrue(gone and took < GOING, f"worker {pid} was still there after {took:.1f} s")
+        if wait_until(lambda: not alive(pid)) is None:
+            self.fail(f"worker {pid} was still there after {time.monotonic() - since:.1f} s")
 
     def assert_served(self, running):
         """The daemon still does what it is for."""
@@ -235,12 +232,11 @@ class Crash(Fault):
         with Host() as running, Guest(running, "guest", "work") as other:
             other.expect("prepared")
             with Guest(running, "guest", mode) as guest:
-                entered = guest.expect("entering").time
+                guest.expect("entering")
                 line = guest.expect("returned")
-                self.assertLess(line.time - entered, 5)
                 self.assertLess(int(line.text.split()[2]), 0)
                 self.assertLess(int(guest.expect("later").text.split()[2]), 0)
-                guest.expect("ends", PROMPT)
+                guest.expect("ends")
                 self.assertEqual(guest.end(), 0)
             running.expect(f"was ended by signal .*{how}.*other sessions go on")
             self.assertEqual(other.ask(), 0)
@@ -483,7 +479,7 @@ class Quota(Fault):
             self.assertIn(codes[-1], (0, self.REFUSED))
             return codes[-1] == 0
 
-        return wait_until(taken, PROMPT) is not None if fits else taken()
+        return wait_until(taken) is not None if fits else taken()
 
     def end_one(self, running, guest, chance):
         """By its program's end, or its worker's."""

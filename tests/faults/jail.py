@@ -248,7 +248,7 @@ class Hostile(unittest.TestCase):
             below = descendants(scene.workers()[0])
             self.assertEqual(scene.guest.end(), 0)
             if "jail=off" not in settings:
-                gone = wait_until(lambda: not any(map(alive, below)), 5)
+                gone = wait_until(lambda: not any(map(alive, below)))
                 self.assertIsNotNone(gone, "the worker's processes outlive it")
             self.assertEqual(scene.other.ask(), 0)
             self.assertEqual(scene.other.end(), 0)

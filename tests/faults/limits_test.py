@@ -24,8 +24,8 @@ NOT_AVAILABLE = -2
 # A runtime that hangs in some calls.
 STUCK = {"LD_PRELOAD": str(PROGRAMS / "stuck.so")}
 
-# How long a worker may take to tell its guest and to go; a machine may be slow.
-TOLD = 3
+# How long a worker may take to tell its guest and to go: much less where a CPU is free.
+TOLD = 20
 
 
 class Ended(Fault):

@@ -123,7 +123,7 @@ class Share(Fault):
         stopped.say("go")
         time.sleep(0.2)
         self.control.done("pause", session=self.control.session(stopped)["id"])
-        guest = self.load("light", "light", SHORT, "0", seconds=1)
+        guest = self.load("light", "light", SHORT, "0")
         guest.say("go")
         done = 0
         while guest.next().text != "end":

@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "vm"))
 import host  # noqa: E402
 
 BUILD = pathlib.Path(sys.argv.pop(1))
-SECONDS = 10
+SECONDS = 60
 ONE, TWO, THREE = (f"5a1b0c52-6f0e-4d3a-9a51-0d6d4c1f7e0{number}" for number in (1, 2, 3))
 
 PRETENDER = """#!/bin/sh

@@ -196,7 +196,7 @@ class Machines(Fault):
         for vm in reals:
             self.assertEqual(vm.driver_sessions(), [])
         # Each of the two spare workers has a socket and a page.
-        left = wait_until(lambda: len(host.descriptors(running.process.pid)) <= count + 2, 10)
+        left = wait_until(lambda: len(host.descriptors(running.process.pid)) <= count + 2)
         now = host.descriptors(running.process.pid)
         quarter = self.memory[len(self.memory) // 4]
         print(f"{status['daemon']['sessions_served']} sessions, {self.restarts} new brokers; the broker's memory: "
@@ -226,7 +226,7 @@ class Sessions(Fault):
             with Control(running) as control:
                 self.assertEqual(control.done("status")["daemon"]["sessions_served"], SESSIONS + 1)
             self.assertIsNotNone(
-                wait_until(lambda: len(host.descriptors(running.process.pid)) <= count, 10)
+                wait_until(lambda: len(host.descriptors(running.process.pid)) <= count)
             )
             self.assert_clean(running)
 

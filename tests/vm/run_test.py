@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import machine
@@ -62,10 +61,8 @@ class Run(unittest.TestCase):
         process = self.start("sh", "-c", "echo begun; exec sleep 1000")
         self.assertEqual(process.stdout.readline(), b"begun\n")
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
         process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, -signal.SIGINT)
-        self.assertLess(time.monotonic() - began, 30)
 
     def test_interrupt_that_the_program_ignores(self):
         process = self.start("sh", "-c", "trap 'echo no' INT; echo begun; while :; do sleep 1; done")
