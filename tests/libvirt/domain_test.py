@@ -22,7 +22,7 @@ import machine  # noqa: E402
 PROGRAM = pathlib.Path(sys.argv.pop(2)).resolve()
 BUILD = pathlib.Path(sys.argv.pop(1))
 SECONDS = 60
-BOOT_SECONDS = 120
+BOOT_SECONDS = 300
 
 DOMAIN = """
 <domain type='qemu'>

@@ -4,10 +4,13 @@
 import contextlib
 import queue
 import signal
+import time
 
 import agent
 
-PATIENCE = 60
+# For what has no limit of its own; generous, since machines may be slow.
+PATIENCE = 240
+LOOK_SECONDS = 0.2
 
 
 class Program:
@@ -23,11 +26,22 @@ class Program:
         for line in lines:
             self.lines.put(line.decode(errors="replace"))
 
+    def next(self, seconds):
+        """The next line, or why there is none."""
+        end = time.monotonic() + seconds
+        while True:
+            # What it printed has come before its end.
+            ended = self.command.ended.is_set()
+            try:
+                return self.lines.get(timeout=0.01 if ended else LOOK_SECONDS)
+            except queue.Empty:
+                if ended:
+                    return "nothing before its end"
+                if time.monotonic() > end:
+                    return f"nothing within {seconds} s"
+
     def expect(self, start, seconds=PATIENCE):
-        try:
-            line = self.lines.get(timeout=seconds)
-        except queue.Empty:
-            line = f"nothing within {seconds} s"
+        line = self.next(seconds)
         if not line.startswith(start):
             raise AssertionError(f'got "{line}" instead of "{start}"; stderr: {self.errors}')
         return line
