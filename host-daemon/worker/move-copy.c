@@ -17,12 +17,51 @@
 
 #define BIT(side) ((uint8_t)(1u << (side)))
 
-/* Does it have to be copied, or copied again? */
+/* Does it have to be copied, or copied again? What a command has lent to another side meanwhile may
+ * not be there yet; it is when the program stands. */
 static bool item_wanted(const struct gcl_move *move, const struct gcl_moving_item *item)
 {
-	if (gcl_contents_on(item->root, move->to))
+	if (gcl_contents_on(item->root, move->to) || gcl_contents_arriving(item->root))
 		return false;
 	return !item->copied || item->root->contents.written > item->ahead;
+}
+
+/* Other queues that are there may use it, too: not while it is written. */
+static cl_int item_announce(struct gcl_move *move, struct gcl_moving_item *item)
+{
+	struct gcl_worker *worker = move->worker;
+	struct gcl_mem *root = item->root;
+	cl_int status = CL_SUCCESS;
+	cl_context there;
+
+	if (move->to != GCL_HOME && !worker->sides.side[move->to].queues)
+		return CL_SUCCESS;
+	there = gcl_context_on(worker, root->context, move->to, &status);
+	if (status == CL_SUCCESS)
+		item->arrival = clCreateUserEvent(there, &status);
+	if (status == CL_SUCCESS)
+		gcl_contents_arrive(&root->contents, move->to, item->arrival);
+	return status;
+}
+
+void gcl_item_arrived(struct gcl_moving_item *item)
+{
+	if (!item->arrival)
+		return;
+	clSetUserEventStatus(item->arrival, CL_COMPLETE);
+	clReleaseEvent(steal_pointer(&item->arrival));
+}
+
+/* What it held there, as far as it is still so. */
+static void item_sums(const struct gcl_move *move, struct gcl_moving_item *item)
+{
+	struct gcl_contents *contents = &item->root->contents;
+
+	if (!item->sums)
+		item->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
+	else if (contents->touched & BIT(move->to))
+		gcl_copy_sums_forget(item->sums);
+	contents->touched &= (uint8_t)~BIT(move->to);
 }
 
 static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
@@ -37,13 +76,12 @@ static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
 			       &item->copy);
 	if (status != CL_SUCCESS)
 		return status;
-	if (!item->sums)
-		item->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
+	item_sums(move, item);
 	item->copy.sums = item->sums;
 	item->copy.cancel = &move->cancel;
 	item->copy.progress = &move->progress;
 	item->copying = true;
-	return CL_SUCCESS;
+	return item_announce(move, item);
 }
 
 size_t gcl_move_fill(struct gcl_move *move, cl_int *bad)
@@ -75,6 +113,7 @@ void gcl_move_copy(struct gcl_move *move)
 		item->copy.status = status;
 		if (status == CL_SUCCESS)
 			gcl_copy_run(&item->copy, room);
+		gcl_item_arrived(item);
 		status = item->copy.status;
 	}
 	gcl_copy_room_destroy(room);
@@ -134,7 +173,7 @@ static bool writers_await(struct gcl_move *move)
 	size_t count = 0, room = 0;
 
 	for (size_t i = 0; i < move->item_count; i++)
-		room += move->items[i].root->contents.writer_count;
+		room += gcl_contents_writers_max(&move->items[i].root->contents);
 	events = calloc(room + 1, sizeof *events);
 	for (size_t i = 0; events && i < move->item_count; i++)
 		count += gcl_contents_writers(move->items[i].root, events + count);

@@ -29,7 +29,7 @@ static bool drain_await(struct gcl_move *move)
 	bool good;
 
 	for (size_t i = 0; i < move->item_count; i++)
-		room += move->items[i].root->contents.writer_count;
+		room += gcl_contents_writers_max(&move->items[i].root->contents);
 	events = calloc(room + 1, sizeof *events);
 	for (size_t i = 0; events && i < move->queue_count; i++) {
 		const struct gcl_queue *queue = gcl_move_queue(move, i);

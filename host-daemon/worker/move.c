@@ -259,6 +259,7 @@ static void items_free(struct gcl_move *move)
 
 		if (item->copying)
 			gcl_copy_fini(&item->copy);
+		gcl_item_arrived(item);
 		gcl_copy_sums_destroy(item->sums);
 		gcl_mem_put(item->root);
 	}

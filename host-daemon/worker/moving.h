@@ -37,6 +37,7 @@ struct gcl_moving_item {
 	struct gcl_mem *root; /* a reference; for the session thread */
 	struct gcl_copy_sums *sums;
 	struct gcl_copy copy; /* of this round */
+	cl_event arrival;     /* there, set when this round's copy is over; or NULL */
 	bool copying;	      /* it is in this round */
 	bool copied;	      /* once at least */
 	uint64_t ahead;	      /* there is what it held when sides.clock was this */
@@ -115,6 +116,9 @@ size_t gcl_move_fill(struct gcl_move *move, cl_int *bad);
 
 /** gcl_move_copy() - job: copy what was listed. */
 void gcl_move_copy(struct gcl_move *move);
+
+/** gcl_item_arrived() - nothing is written to it there any more. */
+void gcl_item_arrived(struct gcl_moving_item *item);
 
 /** gcl_move_copied() - look at what became of it. Return: GCL_MOVE_DONE, or why not. */
 enum gcl_move_result gcl_move_copied(struct gcl_move *move);

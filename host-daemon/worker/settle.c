@@ -85,11 +85,23 @@ static int writer_add(struct gcl_contents *contents, cl_event event, unsigned si
 size_t gcl_contents_writers(struct gcl_mem *root, cl_event *events)
 {
 	struct gcl_contents *contents = &root->contents;
+	size_t count = 0;
 
 	writers_clear(contents, false);
 	for (uint32_t i = 0; i < contents->writer_count; i++)
-		events[i] = contents->writers[i].event;
-	return contents->writer_count;
+		events[count++] = contents->writers[i].event;
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		if (contents->arriving[i])
+			events[count++] = contents->arriving[i];
+	return count;
+}
+
+void gcl_contents_arrive(struct gcl_contents *contents, unsigned side, cl_event event)
+{
+	clRetainEvent(event);
+	if (contents->arriving[side])
+		clReleaseEvent(contents->arriving[side]);
+	contents->arriving[side] = event;
 }
 
 void gcl_contents_leave(struct gcl_contents *contents, unsigned side)
@@ -129,6 +141,17 @@ bool gcl_contents_on(struct gcl_mem *root, unsigned side)
 	return root->contents.valid & BIT(side);
 }
 
+bool gcl_contents_arriving(struct gcl_mem *root)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < GCL_SIDES; i++) {
+		arrival_look(&root->contents, i);
+		any |= root->contents.arriving[i] != NULL;
+	}
+	return any;
+}
+
 /* ------------------------------------------------------------ uses */
 
 int gcl_use_note(struct gcl_worker *worker, struct gcl_command *command, struct gcl_mem *mem,
@@ -157,6 +180,7 @@ static void use_tell(struct gcl_worker *worker, const struct gcl_command *comman
 	contents->users |= gcl_queue_bit(command->queue->id);
 	if (use->access & GCL_ACCESS_WRITE) {
 		contents->valid = BIT(command->side);
+		contents->touched |= BIT(command->side);
 		contents->written = ++worker->sides.clock;
 	} else if (contents->valid != GCL_SIDES_ALL) {
 		contents->valid |= BIT(command->side);
@@ -292,17 +316,16 @@ static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command
 			return status;
 		loan->count++;
 		contents->valid |= BIT(command->side);
-		if (contents->arriving[command->side])
-			clReleaseEvent(contents->arriving[command->side]);
-		contents->arriving[command->side] = loan->arrival;
-		clRetainEvent(loan->arrival);
+		contents->touched |= BIT(command->side);
+		gcl_contents_arrive(contents, command->side, loan->arrival);
 	}
 	return CL_SUCCESS;
 }
 
 /*
  * What has to be complete before, apart from the command's place in its queue: who writes these
- * objects, and what is on its way to the same place, which would come over it later.
+ * objects, and what is on its way: to where it comes from, or to the same place, which would come
+ * over it later.
  *
  * Return: events in the arena, each with a reference, *@count of them, and room for one more; NULL
  * without memory.
@@ -314,16 +337,11 @@ static cl_event *before_list(struct gcl_worker *worker, const struct gcl_command
 	cl_event *events;
 
 	for (unsigned i = 0; i < command->use_count; i++)
-		room += gcl_mem_root(command->uses[i].mem)->contents.writer_count + 1;
+		room += gcl_contents_writers_max(&gcl_mem_root(command->uses[i].mem)->contents);
 	events = gcl_arena_alloc(&worker->arena, room * sizeof *events);
 	*count = 0;
-	for (unsigned i = 0; events && i < command->use_count; i++) {
-		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
-
-		*count += gcl_contents_writers(root, events + *count);
-		if (root->contents.arriving[command->side])
-			events[(*count)++] = root->contents.arriving[command->side];
-	}
+	for (unsigned i = 0; events && i < command->use_count; i++)
+		*count += gcl_contents_writers(gcl_mem_root(command->uses[i].mem), events + *count);
 	for (size_t i = 0; events && i < *count; i++)
 		clRetainEvent(events[i]);
 	return events;

@@ -72,7 +72,9 @@ struct gcl_contents {
 	uint8_t valid;		      /* a bit for each side; all of them: they are undefined */
 	uint64_t written;	      /* sides.clock of the last command that writes */
 	uint64_t users;		      /* a bit for each queue that used it; queues share bits */
-	cl_event arriving[GCL_SIDES]; /* a user event there, set when they have come; or NULL */
+	cl_event arriving[GCL_SIDES]; /* a user event there, set when they have come, or when a
+				       * move doesn't write there any more; or NULL */
+	uint8_t touched;	      /* a bit for each side where others than a move wrote */
 	struct gcl_writer *writers;   /* while sides are in use */
 	uint32_t writer_count, writer_room;
 };
@@ -255,9 +257,22 @@ void gcl_contents_leave(struct gcl_contents *contents, unsigned side);
  */
 bool gcl_contents_on(struct gcl_mem *root, unsigned side);
 
-/** gcl_contents_writers() - events of commands that are on their way and write @root; into @events,
- * which has room for writer_count. Return: how many. */
+/** gcl_contents_writers() - events of all that is on its way and writes @root; into @events, which
+ * has room for gcl_contents_writers_max(). Return: how many. */
 size_t gcl_contents_writers(struct gcl_mem *root, cl_event *events);
+
+static inline size_t gcl_contents_writers_max(const struct gcl_contents *contents)
+{
+	return (size_t)contents->writer_count + GCL_SIDES;
+}
+
+/** gcl_contents_arriving() - are they on their way to some side, so that none that is said to have
+ * them may be copied from? */
+bool gcl_contents_arriving(struct gcl_mem *root);
+
+/** gcl_contents_arrive() - @event is set when nothing writes there any more; it gets a reference.
+ */
+void gcl_contents_arrive(struct gcl_contents *contents, unsigned side, cl_event event);
 
 /* ------------------------------------------------------------ events (cross.c) */
 
