@@ -5,7 +5,7 @@ import contextlib
 import unittest
 
 from host import wait_until
-from world import ROUNDS, Native, Places
+from world import Native, Places
 
 # gcl_id() of proto/messages.h: the program's first queue, and those after it.
 KIND_QUEUE = 4
@@ -50,6 +50,3 @@ class Case(unittest.TestCase):
         after, _ = guest.rounds(2)
         self.assertEqual(after, before + 2)
 
-
-def rounds(mode):
-    return ROUNDS[mode]

@@ -30,8 +30,15 @@ ROUNDS = {
     "churn": 9,
 }
 
+# Compiled kernels are kept from run to run. Tests that run at a time have their own.
+CACHES = host.BUILD / "tests/move/caches" / os.environ.get("GUESTCL_MOVE_CACHE", "common")
+
 # What the native runtime leaks is not ours.
-NATIVE = {"OCL_ICD_VENDORS": "/etc/OpenCL/vendors", "ASAN_OPTIONS": "detect_leaks=0"}
+NATIVE = {
+    "OCL_ICD_VENDORS": "/etc/OpenCL/vendors",
+    "ASAN_OPTIONS": "detect_leaks=0",
+    "POCL_CACHE_DIR": str(CACHES / "native"),
+}
 
 
 class Places:
@@ -39,7 +46,10 @@ class Places:
 
     def __init__(self, servers=1, settings=(), environment=None, server_settings=()):
         self.stack = contextlib.ExitStack()
-        self.servers = {f"s{i}": Host(*server_settings) for i in range(1, servers + 1)}
+        self.servers = {
+            f"s{i}": Host(*server_settings, cache=CACHES / f"s{i}")
+            for i in range(1, servers + 1)
+        }
         sections = [
             f'server "{name}" {{ address = "unix:{server.socket}" }}'
             for name, server in self.servers.items()
@@ -49,6 +59,7 @@ class Places:
             f"link-program={paths()['link']}",
             *settings,
             config="\n".join(sections),
+            cache=CACHES / "home",
             environment=environment,
         )
         self.controls = {}
@@ -57,6 +68,7 @@ class Places:
         return {"home": self.host, **self.servers}
 
     def __enter__(self):
+        CACHES.mkdir(parents=True, exist_ok=True)
         for place in self.all().values():
             place.start()
             self.stack.callback(place.__exit__)
