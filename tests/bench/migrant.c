@@ -227,6 +227,7 @@ static int work(char **words)
 	results_check(loops);
 	parts_release();
 	say("done");
+	line_await();
 	return EXIT_SUCCESS;
 }
 

@@ -64,8 +64,9 @@ class Program:
 
 
 def programs_run(world, sizes, mover=None):
-    """@sizes: (MiB, kernels, pause) of each. Return: makespan and mean time, and how many moved."""
+    """@sizes: (MiB, kernels, pause) of each. Return: what gain_rows() takes."""
     programs = [Program(world, i, *size) for i, size in enumerate(sizes)]
+    before = world.device_seconds()
     for program in programs:
         program.go()
     if mover:
@@ -74,7 +75,8 @@ def programs_run(world, sizes, mover=None):
         program.join()
     ends = [program.ended for program in programs]
     moves = world.control.done("status")["moves"]["done"] if world.way else 0
-    return max(ends), statistics.mean(ends), moves, sum(program.shorts for program in programs)
+    shorts = sum(program.shorts for program in programs)
+    return max(ends), statistics.mean(ends), moves, shorts, world.device_seconds() - before
 
 
 def kernels_calibrate(options, pause_us=0):
@@ -95,17 +97,17 @@ def half_move(world, programs):
 
 
 def gain_rows(cases, published):
-    """@cases: {name: [(makespan, mean, moves, shorts)]}; the first is compared with."""
+    """@cases: {name: [(makespan, mean, moves, shorts, device time)]}; the first is compared with."""
     rows, first = [], None
     for name, runs in cases.items():
-        makespan, mean, moves, shorts = (statistics.median(run[i] for run in runs) for i in range(4))
+        makespan, mean, moves, shorts, device = (statistics.median(run[i] for run in runs) for i in range(5))
         first = first or (makespan, mean)
         rows.append({
             "case": name, "total s": makespan, "mean s": mean,
             "total saved %": 100 * (1 - makespan / first[0]),
             "times as fast": first[0] / makespan,
             "mean saved %": 100 * (1 - mean / first[1]),
-            "published %": published, "moves": moves, "failed allocations": shorts,
+            "published %": published, "CPUs had": device / makespan, "moves": moves, "failed allocations": shorts,
             "runs": " ".join(f"{run[0]:.2f}" for run in runs),
         })  # fmt: skip
     return rows
@@ -205,7 +207,7 @@ def pause_once(world, guest, where):
     return {
         "seen": (seen["gap"] - seen["usual"]) / 1e9,
         "pause": moved["pause_ns"] / 1e9,
-        "took": moved["took_ns"] / 1e9,
+        "took": moved["took_ns"] / 1e9, "prepare": moved["prepare_s"],
         "ahead": ahead, "rest": rest, "usual": seen["usual"] / 1e9,
     }  # fmt: skip
 
@@ -221,7 +223,7 @@ def pause_row(task, where, runs, rate):
         "pause ms": middle["pause"] * 1e3,
         "aim ms": (ALLOWED_S + dirty / rate) * 1e3,
         "worst ms": max(run["pause"] for run in runs) * 1e3,
-        "move s": middle["took"],
+        "move s": middle["took"], "of that prepared": middle["prepare"],
         "ahead MiB": middle["ahead"] / MIB,
         "then MiB": middle["rest"] / MIB,
         "ahead %": 100 * (1 - middle["rest"] / (mib * MIB)),
@@ -234,14 +236,15 @@ def part_pause(options):
         rows = []
         for task in TASKS:
             mib, part, permille = task
-            guest = world.guest("write", mib, part, permille, 4)
             runs = {"there": [], "back": []}
             for number in range(options.rounds):
                 progress(f"pause, {mib} MiB, {permille / 10:g}%, round {number + 1} of {options.rounds}")
+                # Another program, since what is still there from an earlier move doesn't go again.
+                guest = world.guest("write", mib, part, permille, 4)
                 runs["there"].append(pause_once(world, guest, moving.SERVER))
                 runs["back"].append(pause_once(world, guest, "home"))
+                guest.end()
             rows += [pause_row(task, where, runs[where], rate * 1e9) for where in runs]
-            guest.end()
         yield f"pause: the link has {rate:.3g} GB/s, {trip:.0f} us there and back", rows
 
 

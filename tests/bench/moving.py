@@ -72,6 +72,11 @@ def automatic():
     return not subprocess.run(command, capture_output=True, check=False).returncode
 
 
+def process_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class World:
     """A host, its programs, and, with @way "tls" or "unix", a server to move them to."""
 
@@ -141,20 +146,32 @@ class World:
                 guest.session = session["id"]
         return guest
 
+    def device_seconds(self):
+        """CPU time of all sessions' workers, the devices' threads, here and on the server."""
+        sessions = self.control.done("status")["sessions"]
+        if self.way:
+            with Control(self.server) as control:
+                sessions += control.done("status")["sessions"]
+        return sum(process_seconds(session["worker_pid"]) for session in sessions)
+
     # ------------------------------------------------------------ moves
 
     def move(self, guest, where, free=False):
-        """Return: the move's figures."""
+        """Return: the move's figures, and "prepare_s", until it began to copy."""
         request = {"session": guest.session, "queue": 0}
         if where != "home":
             request.update(server=SERVER, device=0, free=free)
+        begin = time.monotonic()
         begun = self.control.done("move", **request)
-        end = time.monotonic() + PATIENCE
+        prepared = None
         while True:
             state = self.control.done("move-state", session=guest.session, move=begun["move"])
+            now = time.monotonic()
+            if not prepared and state["state"] in ("copying", "stopped", "moved"):
+                prepared = now - begin
             if state["state"] == "moved":
-                return state
-            if state["state"] == "failed" or time.monotonic() > end:
+                return {**state, "prepare_s": prepared}
+            if state["state"] == "failed" or now > begin + PATIENCE:
                 raise RuntimeError(f"no move to {where}: {state}")
             time.sleep(0.002)
 
