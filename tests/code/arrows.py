@@ -92,6 +92,7 @@ ARROWS = {
     "tests/behaviour": {"CL"},
     "tests/programs": {"CL"},
     "tests/faults": {"CL"},
+    "tests/move": {"CL"},
     "tests/net": {"CL"},
     # A runtime under the worker that does nothing, for fuzzing.
     "tests/stub-runtime": {"virtio-cl/base", "CL"},
