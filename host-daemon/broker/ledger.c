@@ -131,10 +131,11 @@ static void thrift_tell(struct gcl_broker *broker, struct gcl_account *account)
 	}
 }
 
-/* What doesn't fit, and nobody shrinks for: others may make room by moving, or it is refused. */
+/* What doesn't fit, and nobody shrinks for: others may make room by moving, or it is refused. So is
+ * who moves itself, which can't go on while it waits; and others may wait for that move. */
 static void refuse(struct gcl_worker_process *worker)
 {
-	if (!gcl_placing_room(worker))
+	if (worker->moves.now || !gcl_placing_room(worker))
 		answer(worker, 0);
 }
 
