@@ -16,6 +16,7 @@ from moving import PATIENCE, World
 
 MIB = 1 << 20
 LOOPS = 200  # of a kernel of compute and memory; some ms
+APART_S = 0.5  # programs of memory begin so long after each other
 RETRY_S = 0.1  # as migrant.c has it
 ALLOWED_S = 0.050  # of a pause, beside what the link takes for the rest
 
@@ -40,7 +41,8 @@ class Program:
         self.shorts = 0
         self.thread = threading.Thread(target=self.watch, daemon=True)
 
-    def go(self):
+    def go(self, after):
+        time.sleep(after)
         self.start = time.monotonic()
         self.guest.say("go")
         self.thread.start()
@@ -63,20 +65,21 @@ class Program:
             raise RuntimeError(self.failed)
 
 
-def programs_run(world, sizes, mover=None):
-    """@sizes: (MiB, kernels, pause) of each. Return: what gain_rows() takes."""
+def programs_run(world, sizes, mover=None, apart=0):
+    """@sizes: (MiB, kernels, pause) of each; @apart: s between beginnings. Return: what gain_rows() takes."""
     programs = [Program(world, i, *size) for i, size in enumerate(sizes)]
     before = world.device_seconds()
     for program in programs:
-        program.go()
+        program.go(apart if program.number else 0)
     if mover:
         mover(world, programs)
     for program in programs:
         program.join()
     ends = [program.ended for program in programs]
+    total = max(program.start + program.ended for program in programs) - programs[0].start
     moves = world.control.done("status")["moves"]["done"] if world.way else 0
     shorts = sum(program.shorts for program in programs)
-    return max(ends), statistics.mean(ends), moves, shorts, world.device_seconds() - before
+    return total, statistics.mean(ends), moves, shorts, world.device_seconds() - before
 
 
 def kernels_calibrate(options, pause_us=0):
@@ -161,11 +164,11 @@ def memory_measure(options, title, count, pause_us):
     for number in range(options.rounds):
         progress(f"memory, {title}, round {number + 1} of {options.rounds}")
         with World(options, way=None, settings=[*limit, "resident-buffers=never"]) as world:
-            runs["wait and try again"].append(programs_run(world, sizes))
+            runs["wait and try again"].append(programs_run(world, sizes, apart=APART_S))
         for name, placement, by_hand in moved_cases(options, short_move):
             name = name.replace("half moved", "moved")
             with World(options, placement=placement, settings=limit) as world:
-                runs.setdefault(name, []).append(programs_run(world, sizes, by_hand))
+                runs.setdefault(name, []).append(programs_run(world, sizes, by_hand, APART_S))
     return (
         f"memory: {options.programs} programs of 200 MiB, 512 MiB for all; {title}",
         gain_rows(runs, PUBLISHED["memory"]),
