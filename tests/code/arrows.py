@@ -94,6 +94,7 @@ ARROWS = {
     "tests/faults": {"CL"},
     "tests/move": {"CL"},
     "tests/net": {"CL"},
+    "tests/move": {"CL"},
     # A runtime under the worker that does nothing, for fuzzing.
     "tests/stub-runtime": {"virtio-cl/base", "CL"},
     "tests/bench": {"host-daemon/worker", "virtio-cl", "virtio-cl/base", "proto", "CL"},

@@ -44,14 +44,17 @@ NATIVE = {
 class Places:
     """The host, which programs use, and its servers s1, s2..., which only it knows."""
 
-    def __init__(self, servers=1, settings=(), environment=None, server_settings=()):
+    def __init__(
+        self, servers=1, settings=(), environment=None, server_settings=(), memory=0
+    ):
+        """memory: of each server, in MiB, for sessions that move there by themselves."""
         self.stack = contextlib.ExitStack()
         self.servers = {
             f"s{i}": Host(*server_settings, cache=CACHES / f"s{i}")
             for i in range(1, servers + 1)
         }
         sections = [
-            f'server "{name}" {{ address = "unix:{server.socket}" }}'
+            f'server "{name}" {{ address = "unix:{server.socket}" memory = {memory}MiB }}'
             for name, server in self.servers.items()
         ]
         self.host = Host(
