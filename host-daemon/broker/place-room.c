@@ -5,7 +5,7 @@
  *
  * The program waits meanwhile, in the worker's session thread (worker/quota.c), so the session that
  * asks can't move itself, nor can another one that asks at the same time. After ROOM_SECONDS it is
- * refused as before.
+ * refused as before, or sooner if worker-timeout is short.
  *
  * A device whose memory is used up without a limit is none of this: nobody asks for that.
  */
@@ -18,6 +18,14 @@
 
 /* Moves may fail, or free less than they should. */
 #define TRIES_MAX 3u
+
+/* Its session thread is at one call meanwhile, which worker-timeout limits. */
+static double patience(const struct gcl_broker *broker)
+{
+	unsigned limit = broker->config.worker_timeout;
+
+	return limit ? GCL_MIN(ROOM_SECONDS, limit / 2e3) : ROOM_SECONDS;
+}
 
 /* Whether somebody of the account is on the way. */
 static bool others_move(const struct gcl_worker_process *worker)
@@ -81,7 +89,7 @@ bool gcl_placing_room(struct gcl_worker_process *worker)
 		return false;
 	now = gcl_clock();
 	if (placed->room <= 0.) {
-		placed->room = now + ROOM_SECONDS;
+		placed->room = now + patience(broker);
 		placed->tries = 0;
 	}
 	if (now < placed->room && (others_move(worker) || room_make(worker)))

@@ -327,6 +327,11 @@ static void session_look(struct gcl_worker_process *worker, double now)
 	struct gcl_placed *placed = &worker->placed;
 
 	if (was_left(worker)) {
+		struct gcl_placing_known *known =
+			gcl_placing_known(worker->broker, placed->server, placed->device);
+
+		if (known)
+			trouble_note(known, now);
 		placed->pinned = false;
 		came(placed, &home, now);
 	}
