@@ -495,6 +495,27 @@ static void test_late_room(void **state)
 	assert_int_equal(note.value, 0);
 }
 
+/* Who makes room needs its session thread for that: it doesn't wait for room itself. */
+static void test_mover_asks(void **state)
+{
+	const struct gcl_note more = {.type = GCL_NOTE_MEMORY_WANT, .value = 50 * MIB};
+	const struct gcl_note give = {.type = GCL_NOTE_MEMORY_GIVE};
+	struct gcl_note note;
+
+	(void)state;
+	wish();
+	loop_run();
+	assert_int_equal(heard(&sessions[0]).type, GCL_NOTE_MOVE);
+	assert_int_equal(gcl_worker_note_memory_want(&sessions[0].process, &more), 0);
+	/* The other one has nothing to give back. */
+	if (heard(&sessions[1]).type == GCL_NOTE_MEMORY_SHRINK)
+		assert_int_equal(gcl_worker_note_memory_give(&sessions[1].process, &give), 0);
+	note = heard(&sessions[0]);
+	assert_int_equal(note.type, GCL_NOTE_MEMORY_GRANT);
+	assert_int_equal(note.value, 0);
+	assert_true(sessions[1].process.allowance.wanted > 0);
+}
+
 /* All policies can be chosen, and no others. */
 static void test_policies(void **state)
 {
@@ -520,7 +541,7 @@ int main(void)
 		TEST(test_hostile_pages), TEST(test_places),	 TEST(test_gone),
 		TEST(test_holds),	  TEST(test_failures),	 TEST(test_room),
 		TEST(test_no_room),	  TEST(test_never_room), TEST(test_late_room),
-		TEST(test_policies),
+		TEST(test_policies),	  TEST(test_mover_asks),
 	};
 
 	return cmocka_run_group_tests_name("placing", tests, NULL, NULL);
