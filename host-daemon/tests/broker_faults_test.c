@@ -148,20 +148,31 @@ static void test_idle_worker_dies(void **state)
 	gcl_channel_close(guest_connect(daemon));
 }
 
-/* Leaves the daemon just @free descriptors. */
+/* The limit with which the daemon has just @free descriptors left. */
+static rlim_t files_limit(const struct daemon *daemon, unsigned free)
+{
+	rlim_t limit = 0;
+
+	for (unsigned found = 0;; limit++) {
+		char path[64];
+
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)daemon->pid, (int)limit);
+		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && found++ == free)
+			return limit;
+	}
+}
+
+/* Leaves the daemon just @free descriptors, and not those beside that it has for a moment, while it
+ * looks at a folder. */
 static void limit_files(const struct daemon *daemon, unsigned free, struct rlimit *before)
 {
 	struct rlimit limit;
 
 	assert_int_equal(prlimit(daemon->pid, RLIMIT_NOFILE, NULL, before), 0);
-	limit = (struct rlimit){0, before->rlim_max};
-	for (unsigned found = 0;; limit.rlim_cur++) {
-		char path[64];
-
-		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)daemon->pid,
-			 (int)limit.rlim_cur);
-		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && found++ == free)
-			break;
+	limit = (struct rlimit){files_limit(daemon, free), before->rlim_max};
+	for (int i = 0; i < 20; i++) {
+		usleep(10000);
+		limit.rlim_cur = GCL_MIN(limit.rlim_cur, files_limit(daemon, free));
 	}
 	assert_int_equal(prlimit(daemon->pid, RLIMIT_NOFILE, &limit, NULL), 0);
 }

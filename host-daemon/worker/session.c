@@ -169,8 +169,7 @@ int gcl_session_run(struct gcl_worker *worker)
 	gcl_progress(worker, true);
 	for (;;) {
 		gcl_outbox_flush(worker);
-		if (worker->client)
-			gcl_move_poll(worker);
+		gcl_move_poll(worker);
 		err = gcl_channel_receive(channel, &head, worker->body, sizeof worker->body);
 		if (err == 0) {
 			err = frame_wait(worker);

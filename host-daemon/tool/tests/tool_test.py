@@ -11,7 +11,7 @@ import unittest
 
 GUESTCL, BUILD = sys.argv[1:3]
 TOP = pathlib.Path(__file__).resolve().parents[3]
-COMMANDS = ("doctor", "status", "servers", "top", "set", "pause", "resume", "end", "restart", "trace", "move", "drain", "attach", "detach", "list", "pki")
+COMMANDS = ("doctor", "status", "servers", "top", "set", "pause", "resume", "end", "restart", "trace", "move", "drain", "why", "attach", "detach", "list", "pki")
 OTHERS = ("attach", "detach", "list")
 USAGE, UNAVAILABLE = 64, 69
 
