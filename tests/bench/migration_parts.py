@@ -270,10 +270,12 @@ def stayer_run(world, stayer, seconds, mover=None, pause=0):
 
 
 def stayers_row(name, runs, still):
-    rate, usual, late, moves = (statistics.median(run[i] for run in runs) for i in range(4))
-    base_rate, base_usual, base_late = (statistics.median(run[i] for run in still) for i in range(3))
+    """Other work of the machine only makes rates less: the best of the runs counts."""
+    usual, late, moves = (statistics.median(run[i] for run in runs) for i in (1, 2, 3))
+    base_usual, base_late = (statistics.median(run[i] for run in still) for i in (1, 2))
+    rate, base_rate = (max(run[0] for run in some) for some in (runs, still))
     return {
-        "beside": name, "launches/s": rate, "median us": usual, "99% us": late,
+        "beside": name, "best launches/s": rate, "median us": usual, "99% us": late,
         "rate, ratio": rate / base_rate, "median, ratio": usual / base_usual,
         "99%, ratio": late / base_late, "moves": moves,
     }  # fmt: skip
@@ -287,10 +289,10 @@ def stayers_measure(options, loops):
         mover = world.guest("write", 64, 16, 10, 1)
         world.move(mover, moving.SERVER)
         world.move(mover, "home")
-        for number in range(options.rounds):
+        for number in range(2 * options.rounds):
+            progress(f"stayers, round {number + 1} of {2 * options.rounds}")
             for name, (moves, pause) in cases.items():
-                progress(f"stayers, {name}, round {number + 1} of {options.rounds}")
-                runs[name].append(stayer_run(world, stayer, 3, mover if moves else None, pause))
+                runs[name].append(stayer_run(world, stayer, 2, mover if moves else None, pause))
     return [stayers_row(name, runs[name], runs["nothing moves"]) for name in cases]
 
 
