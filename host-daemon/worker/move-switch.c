@@ -63,17 +63,22 @@ static bool drain(struct gcl_move *move)
 	return gcl_move_wait(move, 0);
 }
 
-/* No byte comes through: the program has to go on, and what may be lost with the server is. */
-static void copy_give_up(struct gcl_move *move)
+void gcl_move_cut(const struct gcl_move *move)
 {
 	struct gcl_sides *sides = &move->worker->sides;
 
-	atomic_store(&move->cancel, true);
-	if (gcl_move_wait(move, CANCEL_MS))
-		return;
 	for (unsigned i = 1; i < GCL_SIDES; i++)
 		if (sides->side[i].open && (move->to == GCL_HOME || move->to == i))
 			gcl_side_cut(&sides->side[i]);
+}
+
+/* No byte comes through: the program has to go on, and what may be lost with the server is. */
+static void copy_give_up(struct gcl_move *move)
+{
+	atomic_store(&move->cancel, true);
+	if (gcl_move_wait(move, CANCEL_MS))
+		return;
+	gcl_move_cut(move);
 	while (!gcl_move_wait(move, STILL_MS))
 		;
 }

@@ -19,6 +19,10 @@
 /* Commands that a copy waits for may wait for the program themselves; for so long at most. */
 #define WAIT_MS 20000u
 
+/* Copying is cancelled that makes no progress, and then its connection is cut. */
+#define STILL_NS 10000000000u
+#define CUT_NS	 12000000000u
+
 /* For tests: the point at which moves fail. */
 #define FAIL_VARIABLE "GUESTCL_MOVE_FAILS_AT"
 
@@ -550,6 +554,23 @@ static void move_go_on(struct gcl_move *move)
 		gcl_move_rounds(move);
 }
 
+/* Copying ahead, of which no byte comes through, must not last either. */
+static void copy_look(struct gcl_move *move, uint64_t now)
+{
+	uint64_t progress = atomic_load(&move->progress);
+
+	if (!move->copying || progress != move->seen || !move->changed) {
+		move->seen = progress;
+		move->changed = now;
+		return;
+	}
+	if (now - move->changed < STILL_NS)
+		return;
+	atomic_store(&move->cancel, true);
+	if (now - move->changed >= CUT_NS)
+		gcl_move_cut(move);
+}
+
 void gcl_move_look(struct gcl_move *move, uint64_t now)
 {
 	unsigned long long waited = (now - move->since) / 1000000;
@@ -560,6 +581,8 @@ void gcl_move_look(struct gcl_move *move, uint64_t now)
 	pthread_mutex_unlock(&move->lock);
 	if (awaits && waited >= WAIT_MS)
 		gcl_move_ends(move, GCL_MOVE_WAITS, waited);
+	else
+		copy_look(move, now);
 }
 
 void gcl_move_poll(struct gcl_worker *worker)

@@ -79,6 +79,7 @@ struct gcl_move {
 	unsigned rounds, tries;
 	uint64_t sent, sent_before;
 	uint64_t began, stopped; /* ns */
+	uint64_t seen, changed;	 /* gcl_move_look()'s: progress, and when it was made, ns */
 };
 
 /** gcl_move_ends() - the session thread: it is over; all that it holds is given back, and the
@@ -109,6 +110,9 @@ void gcl_move_prepare(struct gcl_move *move);  /* job */
 void gcl_move_prepared(struct gcl_move *move); /* session thread, when it is done */
 void gcl_move_rounds(struct gcl_move *move);   /* after that, and after each round */
 void gcl_move_stop(struct gcl_move *move);     /* the rest */
+
+/** gcl_move_cut() - give up the connections that it copies over. */
+void gcl_move_cut(const struct gcl_move *move);
 
 /** gcl_move_fill() - list what has to be copied: not there, or written since. Return: how many;
  * *@bad is set when that isn't possible. */

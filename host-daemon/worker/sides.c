@@ -193,7 +193,7 @@ static bool side_over(struct gcl_worker *worker, unsigned index)
 void gcl_sides_prune(struct gcl_worker *worker)
 {
 	struct gcl_sides *sides = &worker->sides;
-	bool active = sides->move;
+	bool active = sides->move || sides->lossy;
 
 	for (unsigned i = 1; i < GCL_SIDES; i++) {
 		if (side_over(worker, i))
@@ -209,6 +209,7 @@ static void side_lose(struct gcl_worker *worker, unsigned side)
 	gcl_log_error(session, "the connection to a GPU server was lost: what was there only is "
 			       "lost, too");
 	worker->sides.side[side].lost = true;
+	worker->sides.lossy = true;
 	gcl_list_for_each (it, &worker->queues) {
 		struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
 

@@ -96,6 +96,7 @@ struct gcl_side {
 
 struct gcl_sides {
 	bool active; /* a side is open, or a move is under way: writers are watched */
+	bool lossy;  /* a side was lost once: contents may be nowhere, which is watched for good */
 	struct gcl_side side[GCL_SIDES]; /* [GCL_HOME] is not used */
 	uint64_t clock;			 /* counts commands that write */
 	uint64_t looked;		 /* ns: when gcl_sides_look() last did */

@@ -26,6 +26,14 @@ static struct gcl_mem *buffer_use(struct gcl_worker *worker, uint64_t id,
 	return mem && !gcl_mem_is_image(mem) ? mem : NULL;
 }
 
+/* What is written wholly needs nothing of what it held, which may have been lost with a server. */
+static void replace_note(const struct gcl_command *command, const struct gcl_mem *mem,
+			 uint64_t size)
+{
+	if (mem && !mem->parent && size == mem->size && command->use_count)
+		command->uses[command->use_count - 1].access = GCL_ACCESS_REPLACE;
+}
+
 int gcl_handle_buffer_read(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__BufferRead *message = (const Gcl__BufferRead *)call->message;
@@ -61,6 +69,7 @@ int gcl_handle_buffer_write(struct gcl_worker *worker, const struct gcl_call *ca
 	if (err)
 		return err;
 	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_WRITE);
+	replace_note(&command, mem, message->size);
 	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, message->size);
 	if (!mem || !host || message->size > call->head->payload_size ||
 	    !gcl_range_inside(message->offset, message->size, mem->size))
@@ -201,6 +210,7 @@ int gcl_handle_buffer_fill(struct gcl_worker *worker, const struct gcl_call *cal
 	if (err)
 		return err;
 	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_WRITE);
+	replace_note(&command, mem, message->size);
 	if (!mem || !length || length > PATTERN_MAX || length & (length - 1) ||
 	    !gcl_range_inside(message->offset, message->size, mem->size) ||
 	    message->offset % length || message->size % length)

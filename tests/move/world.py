@@ -188,6 +188,7 @@ class Workload(Guest):
         super().__init__(running, WORKLOAD, mode)
         self.mode = mode
         self.printed = 0  # lines of kernels
+        self.lossy = []  # "failed" and "renewed" lines, as lists of words
 
     def answer(self, start, seconds=PATIENCE):
         """The next line that is the program's own. What kernels print has to be in order."""
@@ -197,6 +198,9 @@ class Workload(Guest):
                 if line.text != f"printed {self.printed}":
                     raise AssertionError(f"{line.text} instead of {self.printed}")
                 self.printed += 1
+                continue
+            if line and line.text and line.text.startswith(("failed ", "renewed ")):
+                self.lossy.append(line.text.split())
                 continue
             if not line or not line.text or not line.text.startswith(start):
                 got = line.text if line else "nothing"
