@@ -41,6 +41,10 @@ class Case(unittest.TestCase):
         for word in words:
             self.assertIn(word, state["text"])
 
+    def assert_there(self, state):
+        """Nothing had to be done."""
+        self.assertEqual((state["state"], state["text"]), ("moved", "it is there already"))
+
     def assert_sums(self, mode, counts, sums):
         self.assertEqual(sums, Native.run(mode, counts))
 
