@@ -321,9 +321,11 @@ static int launches(char **words)
 
 static void median_say(const char *name, size_t count, double scale, const char *unit)
 {
+	double median;
+
 	qsort(times, count, sizeof *times, compare);
-	printf("%s %.6g %s\n", name,
-	       scale > 0 ? scale / (double)times[count / 2] : (double)times[count / 2] / 1e3, unit);
+	median = (double)*(times + count / 2);
+	printf("%s %.6g %s\n", name, scale > 0 ? scale / median : median / 1e3, unit);
 }
 
 static void speed_finish(void)

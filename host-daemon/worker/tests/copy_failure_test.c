@@ -64,7 +64,7 @@ static bool fault(struct faults *faults, cl_bool blocking, cl_event *event, cl_i
 		*status = call == COMMAND ? CL_OUT_OF_RESOURCES : CL_SUCCESS;
 		break;
 	case FAILS:
-		if (call != COMMAND)
+		if (call != COMMAND || !event)
 			break;
 		*event = event_that_fails(faults);
 		return true;
