@@ -321,10 +321,11 @@ static int launches(char **words)
 
 static void median_say(const char *name, size_t count, double scale, const char *unit)
 {
+	size_t middle = count / 2;
 	double median;
 
 	qsort(times, count, sizeof *times, compare);
-	median = (double)*(times + count / 2);
+	median = (double)times[middle];
 	printf("%s %.6g %s\n", name, scale > 0 ? scale / median : median / 1e3, unit);
 }
 
