@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define SIZE 65536
 
@@ -22,12 +23,26 @@ static cl_int unmap(const struct fixture *fix, cl_mem buffer, void *mapped)
 	return clEnqueueUnmapMemObject(fix->queue, buffer, mapped, 0, NULL, NULL);
 }
 
-static void count_check(const char *name, cl_mem buffer)
+static cl_uint map_count(cl_mem buffer)
 {
 	cl_uint count = 0;
 
 	MUST(clGetMemObjectInfo(buffer, CL_MEM_MAP_COUNT, sizeof(count), &count, NULL));
-	check_number(name, count);
+	return count;
+}
+
+static void count_check(const char *name, cl_mem buffer)
+{
+	check_number(name, map_count(buffer));
+}
+
+/* Native PoCL 3.1 counts after clFinish(), on a thread of its own, which a busy machine may keep
+ * waiting. */
+static void count_check_soon(const char *name, cl_mem buffer, cl_uint wanted)
+{
+	for (int i = 0; i < 1000 && map_count(buffer) != wanted; i++)
+		usleep(5000);
+	count_check(name, buffer);
 }
 
 static const struct {
@@ -101,12 +116,12 @@ static void several_check(const struct fixture *fix)
 	check_yes("equal mappings show the same", !memcmp(mapped[0], mapped[2], 4096));
 	MUST(unmap(fix, buffer, mapped[1]));
 	MUST(clFinish(fix->queue));
-	count_check("count of two", buffer);
+	count_check_soon("count of two", buffer, 2);
 	check_sum("first after unmap of the second", mapped[0], 4096);
 	check_code("unmap first", unmap(fix, buffer, mapped[0]));
 	check_code("unmap third", unmap(fix, buffer, mapped[2]));
 	MUST(clFinish(fix->queue));
-	count_check("count after", buffer);
+	count_check_soon("count after", buffer, 0);
 	wrong_code("unmap once too often", unmap(fix, buffer, mapped[0]));
 	MUST(clReleaseMemObject(buffer));
 }
