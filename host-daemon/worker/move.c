@@ -375,8 +375,10 @@ static bool context_add(struct gcl_move *move, struct gcl_context *context)
 	if (!grown)
 		return false;
 	move->contexts = grown;
-	grown[move->context_count++] =
-		(struct gcl_moving_context){.context = gcl_context_get(context)};
+	grown += move->context_count++;
+	*grown = (struct gcl_moving_context){gcl_context_get(context), context->handles[move->to]};
+	if (grown->there)
+		clRetainContext(grown->there);
 	return true;
 }
 

@@ -22,7 +22,7 @@ struct gcl_moving_queue {
 /* A context of these queues. */
 struct gcl_moving_context {
 	struct gcl_context *context; /* a reference; for the session thread */
-	cl_context there;	     /* made by the job, until it is entered */
+	cl_context there;	     /* a reference; made by the job, unless it was there */
 };
 
 /* A program that kernels of these contexts are of. */
