@@ -274,7 +274,9 @@ class Random(Case):
             return after[0] <= before[0] and after[1] <= before[1] + THREADS
 
         self.assert_eventually(same, f"as before ({before}, {self.held(guest)})")
-        self.assertLess(self.held(guest)[2], before[2] + GROWTH)
+        # Sanitizers keep what was freed.
+        if not os.environ.get("GUESTCL_SANITIZED"):
+            self.assertLess(self.held(guest)[2], before[2] + GROWTH)
 
     def test_random(self):
         print(f"GUESTCL_SEED={SEED}", file=sys.stderr)
