@@ -24,6 +24,7 @@ int gcl_handle_user_event_create(struct gcl_worker *worker, const struct gcl_cal
 	if (!status)
 		event = clCreateUserEvent(context->handle, &status);
 	gcl_object_made(worker, entry, event, status);
+	worker->sides.unset += event != NULL;
 	return 0;
 }
 
@@ -45,6 +46,7 @@ int gcl_handle_user_event_set(struct gcl_worker *worker, const struct gcl_call *
 		gcl_log_peer(event, "clSetUserEventStatus: %d", status);
 		return 0;
 	}
+	worker->sides.unset--;
 	entry->failed = message->status;
 	if (entry->failed)
 		gcl_completions_sweep(worker);

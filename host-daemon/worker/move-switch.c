@@ -14,6 +14,9 @@
 #define DRAIN_MS  1000u
 #define TRIES_MAX 5u
 
+/* The same, while the program has user events to set: it may be that which they wait for. */
+#define DRAIN_UNSET_MS 50u
+
 /* Without a byte for so long copying is given up; and so long that takes when there is a
  * connection. */
 #define STILL_MS  5000u
@@ -51,15 +54,17 @@ static bool drain_await(struct gcl_move *move)
 
 static bool drain(struct gcl_move *move)
 {
+	unsigned most = move->worker->sides.unset ? DRAIN_UNSET_MS : DRAIN_MS;
+
 	if (!drain_await(move)) {
 		move->result = GCL_MOVE_MEMORY_HERE;
 		return false;
 	}
-	if (gcl_move_wait(move, DRAIN_MS))
+	if (gcl_move_wait(move, most))
 		return true;
 	gcl_completions_sweep(move->worker);
 	move->result = GCL_MOVE_WAITS;
-	move->value = DRAIN_MS;
+	move->value = most;
 	return gcl_move_wait(move, 0);
 }
 

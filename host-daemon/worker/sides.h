@@ -99,6 +99,7 @@ struct gcl_sides {
 	bool lossy;  /* a side was lost once: contents may be nowhere, which is watched for good */
 	struct gcl_side side[GCL_SIDES]; /* [GCL_HOME] is not used */
 	uint64_t clock;			 /* counts commands that write */
+	uint64_t unset;			 /* user events that the guest has not set yet */
 	uint64_t looked;		 /* ns: when gcl_sides_look() last did */
 	struct gcl_jobs *lending;	 /* thread that sends what commands need; or NULL */
 	struct gcl_jobs *moving;	 /* thread of the move under way; or NULL */
