@@ -248,7 +248,7 @@ class Shuttle(Mover):
 
 class Random(Case):
     # Which refusals say nothing but that chance wanted the impossible.
-    FINE = ("already", "no such", "wait for the program")
+    FINE = ("already", "no such", "wait for the program", "another move")
 
     def held(self, guest):
         """Descriptors, threads and memory of its worker."""
