@@ -163,6 +163,11 @@ void gcl_recipe_put(struct gcl_recipe *recipe)
 	free(recipe);
 }
 
+bool gcl_recipe_lone(const struct gcl_recipe *recipe)
+{
+	return atomic_load_explicit(&recipe->refs, memory_order_acquire) == 1;
+}
+
 /* ------------------------------------------------------------ steps */
 
 struct gcl_recipe *gcl_recipe_source(const char *text, size_t length)

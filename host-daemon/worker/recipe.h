@@ -56,6 +56,9 @@ struct gcl_recipe *gcl_recipe_compile(struct gcl_recipe *before, uint64_t device
 struct gcl_recipe *gcl_recipe_link(const char *options, size_t count,
 				   struct gcl_recipe *const *inputs);
 
+/** gcl_recipe_lone() - is there no reference but the caller's? Then there never will be another. */
+bool gcl_recipe_lone(const struct gcl_recipe *recipe);
+
 /** gcl_recipe_base() - as the program was created, before any build; lent. NULL is accepted. */
 struct gcl_recipe *gcl_recipe_base(struct gcl_recipe *recipe);
 

@@ -339,6 +339,28 @@ bool gcl_program_there(struct gcl_worker *worker, const struct gcl_recipe *recip
 	return twin && twin->handles[side];
 }
 
+static void program_free(struct program_twin *twin)
+{
+	for (unsigned i = 0; i < GCL_SIDES; i++)
+		if (twin->handles[i])
+			clReleaseProgram(twin->handles[i]);
+	gcl_list_remove(&twin->link);
+	gcl_recipe_put(twin->recipe);
+	free(twin);
+}
+
+/* Those whose programs and kernels the guest has released: nobody can ask for them any more. Done
+ * when another one comes, there are few of them. */
+static void programs_prune(struct gcl_worker *worker)
+{
+	gcl_list_for_each_safe (it, next, &worker->sides.programs) {
+		struct program_twin *twin = gcl_container_of(it, struct program_twin, link);
+
+		if (gcl_recipe_lone(twin->recipe))
+			program_free(twin);
+	}
+}
+
 int gcl_program_enter(struct gcl_worker *worker, struct gcl_recipe *recipe, unsigned side,
 		      cl_program handle)
 {
@@ -351,6 +373,7 @@ int gcl_program_enter(struct gcl_worker *worker, struct gcl_recipe *recipe, unsi
 		return twin ? 0 : -ENOMEM;
 	}
 	if (!twin->recipe) {
+		programs_prune(worker);
 		twin->recipe = gcl_recipe_get(recipe);
 		gcl_list_append(&worker->sides.programs, &twin->link);
 	}
@@ -493,11 +516,8 @@ static void programs_drop(struct gcl_worker *worker, unsigned side)
 		twin->handles[side] = NULL;
 		for (unsigned i = 0; i < GCL_SIDES; i++)
 			used |= twin->handles[i] != NULL;
-		if (used)
-			continue;
-		gcl_list_remove(&twin->link);
-		gcl_recipe_put(twin->recipe);
-		free(twin);
+		if (!used)
+			program_free(twin);
 	}
 }
 

@@ -81,6 +81,27 @@ class Modes(Case):
         self.assert_sums("parts", [4] * 7, sums)
         self.assert_clean()
 
+    def test_programs(self):
+        """What is built again there goes when the program has released it."""
+        places = self.start()
+        guest = places.guest("programs")
+        places.moved(guest.session, "s1")
+
+        def held():
+            """After so many rounds that each way to a program was gone."""
+            most = 0
+            for _ in range(12):
+                guest.rounds(2)
+                most = max(most, places.controls["s1"].done("status")["vms"][0]["memory_bytes"])
+            return most
+
+        held()
+        first = held()
+        for _ in range(2):
+            self.assertLessEqual(held(), first * 3 // 2)
+        guest.finish()
+        self.assert_clean()
+
 
 class Refused(Case):
     def test_errors(self):
