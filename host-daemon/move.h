@@ -98,7 +98,8 @@ struct gcl_page_move {
 	_Atomic uint64_t lent;	 /* bytes that went between sides for commands, beside moves */
 };
 
-/* In a MOVE note's extra: number of the place in the low half, and with these: */
+/* In a MOVE note's extra: number of the place in the low half, and with these. In a MOVE_HOME
+ * note's: the place that queues leave; 0: all. */
 #define GCL_MOVE_PLACE(extra) ((uint32_t)(extra))
 #define GCL_MOVE_FREE	      (1ull << 32) /* give back what it had here: memory is short */
 

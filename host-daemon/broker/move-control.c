@@ -162,11 +162,13 @@ static bool is_session(const struct gcl_worker_process *worker)
 
 static void server_empty(struct gcl_broker *broker, const char *server, struct json_object *list)
 {
-	static const struct gcl_move_order home;
-
 	gcl_list_for_each_safe (it, next, &broker->workers.list) {
 		struct gcl_worker_process *worker =
 			gcl_container_of(it, struct gcl_worker_process, link);
+
+		const struct gcl_move_order home = {
+			.from = gcl_worker_places_of(worker, server),
+		};
 
 		if (is_session(worker) && session_at(worker, server))
 			started_add(list, worker, &home);

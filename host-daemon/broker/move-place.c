@@ -74,12 +74,15 @@ bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number)
 	return false;
 }
 
-void gcl_worker_place_moved(struct gcl_worker_moves *moves, uint32_t number, bool all)
+void gcl_worker_place_moved(struct gcl_worker_moves *moves, const struct gcl_move_order *order,
+			    uint32_t number)
 {
 	struct gcl_worker_place *place = worker_place_find(moves, number);
 
-	for (unsigned i = 0; all && i < moves->place_count; i++)
-		moves->places[i].used = false;
+	for (unsigned i = 0; !order->queue && i < moves->place_count; i++) {
+		if (!order->from || moves->places[i].number == order->from)
+			moves->places[i].used = false;
+	}
 	/* gcl_move_check() has seen to it that there is room. */
 	if (!place && number && moves->place_count < GCL_MOVE_PLACES_MAX) {
 		place = &moves->places[moves->place_count++];
@@ -87,6 +90,24 @@ void gcl_worker_place_moved(struct gcl_worker_moves *moves, uint32_t number, boo
 	}
 	if (place)
 		place->used = true;
+}
+
+uint32_t gcl_worker_places_of(const struct gcl_worker_process *worker, const char *server)
+{
+	const struct gcl_worker_moves *moves = &worker->moves;
+	uint32_t found = 0;
+
+	for (unsigned i = 0; i < moves->place_count; i++) {
+		const struct gcl_move_place *place =
+			gcl_place_find(&worker->broker->moves, moves->places[i].number);
+
+		if (!place || strcmp(place->server, server) != 0)
+			continue;
+		if (found)
+			return 0;
+		found = place->number;
+	}
+	return found;
 }
 
 void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number)

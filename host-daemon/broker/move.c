@@ -109,12 +109,13 @@ static void move_destroy(struct gcl_move *move)
 /* It got to a server that was drained meanwhile: it doesn't stay there. */
 static void drained_leave(struct gcl_worker_process *worker, const struct gcl_move_outcome *outcome)
 {
-	static const struct gcl_move_order home;
+	struct gcl_move_order home = {0};
 	char reason[256];
 
 	if (!is_there(outcome->result) || worker->moves.now ||
 	    !gcl_server_drained(&worker->broker->moves, outcome->order.server))
 		return;
+	home.from = gcl_worker_places_of(worker, outcome->order.server);
 	if (gcl_move_start(worker, &home, NULL, NULL, NULL, reason, sizeof reason) < 0)
 		gcl_log_warn(broker, "session %ju: stays on %s, which is drained: %s",
 			     (uintmax_t)worker->session, outcome->order.server, reason);
@@ -218,7 +219,9 @@ static void worker_tell(struct gcl_move *move, int fd)
 		.type = *move->order.server ? GCL_NOTE_MOVE : GCL_NOTE_MOVE_HOME,
 		.device = move->order.device,
 		.value = move->order.queue,
-		.extra = move->place | (move->order.free ? GCL_MOVE_FREE : 0),
+		.extra = *move->order.server
+				 ? move->place | (move->order.free ? GCL_MOVE_FREE : 0)
+				 : move->order.from,
 	};
 	struct gcl_worker_process *worker = move->worker;
 	int err = worker->socket < 0 ? -EPIPE : 0;
@@ -352,7 +355,7 @@ int gcl_worker_note_moved(struct gcl_worker_process *worker, const struct gcl_no
 	if (move->phase == GCL_MOVE_TOLD && place_was_left(move, note->device))
 		return 0;
 	if (is_there(note->device))
-		gcl_worker_place_moved(&worker->moves, move->place, move->order.queue == 0);
+		gcl_worker_place_moved(&worker->moves, &move->order, move->place);
 	text_make(move, note, text, sizeof text);
 	move_end(move, note->device, text);
 	return 0;

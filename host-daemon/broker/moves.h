@@ -54,6 +54,7 @@ struct gcl_move_order {
 	uint32_t device;		      /* number of the server's */
 	uint32_t free;			      /* GCL_MOVE_FREE is said */
 	uint32_t own;			      /* decided by no operator (placing.h) */
+	uint32_t from; /* home only from the place of this number; 0: from all */
 };
 
 /* How it ended. Plain data; figures are the worker's word. */
@@ -173,8 +174,13 @@ const struct gcl_move_place *gcl_place_find(const struct gcl_moves *moves, uint3
 /** gcl_worker_place_has() - whether the session has one at that place. */
 bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number);
 
-/** gcl_worker_place_moved() - a queue, or (@all) all of them, moved to that place; 0: home. */
-void gcl_worker_place_moved(struct gcl_worker_moves *moves, uint32_t number, bool all);
+/** gcl_worker_place_moved() - a queue, or all of them, moved to the place @number; 0: home. */
+void gcl_worker_place_moved(struct gcl_worker_moves *moves, const struct gcl_move_order *order,
+			    uint32_t number);
+
+/** gcl_worker_places_of() - where an order home has to be from to bring home what the session has at
+ * @server: its only place there; 0: all of its places, as there are several. */
+uint32_t gcl_worker_places_of(const struct gcl_worker_process *worker, const char *server);
 
 /** gcl_worker_place_remove() - the session has none there any more. */
 void gcl_worker_place_remove(struct gcl_worker_moves *moves, uint32_t number);

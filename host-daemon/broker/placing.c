@@ -255,6 +255,18 @@ static void came(struct gcl_placed *placed, const struct gcl_move_order *order, 
 	gcl_measure_anew(&placed->measure);
 }
 
+/* Was that of the session as a whole? A single queue is not, nor what is brought home from a place
+ * while the session is at another one. */
+static bool is_whole(struct gcl_worker_process *worker, const struct gcl_move_order *order)
+{
+	const struct gcl_placed *placed = &worker->placed;
+
+	if (order->queue)
+		return false;
+	return !order->from || !*placed->server ||
+	       gcl_place_get(&worker->broker->moves, placed->server, placed->device) == order->from;
+}
+
 static void ended_well(struct gcl_worker_process *worker, const struct gcl_move_outcome *outcome,
 		       double now)
 {
@@ -270,10 +282,9 @@ static void ended_well(struct gcl_worker_process *worker, const struct gcl_move_
 		link_learn(known, outcome);
 	if (outcome->result == GCL_MOVE_DONE)
 		dirty_learn(placed, outcome);
-	if (!order->own)
+	if (!order->own && (order->queue || is_whole(worker, order)))
 		placed->pinned = *order->server != '\0';
-	/* Of a single queue: the session isn't there as a whole. */
-	if (order->queue == 0)
+	if (is_whole(worker, order))
 		came(placed, order, now);
 }
 

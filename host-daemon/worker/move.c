@@ -352,6 +352,11 @@ static unsigned side_find(const struct gcl_sides *sides, uint32_t place)
 
 static bool queue_wanted(const struct gcl_move *move, const struct gcl_queue *queue)
 {
+	const struct gcl_side *sides = move->worker->sides.side;
+	uint32_t from = move->to == GCL_HOME ? GCL_MOVE_PLACE(move->note.extra) : 0;
+
+	if (from && (queue->side == GCL_HOME || sides[queue->side].place != from))
+		return false;
 	return queue->handle && (!move->note.value || queue->id == move->note.value);
 }
 

@@ -81,6 +81,25 @@ class Modes(Case):
         self.assert_sums("parts", [4] * 7, sums)
         self.assert_clean()
 
+    def test_drain(self):
+        """Of two servers: what is at the other one stays there."""
+        places = self.start(2)
+        guest = places.guest("parts")
+        sums = [guest.rounds(4)]
+        places.moved(guest.session, "s1", queue_id(0))
+        places.moved(guest.session, "s2", queue_id(2))
+        sums.append(guest.rounds(4))
+        begun = places.control.done("drain", server="s1")["moves"]
+        for move in begun:
+            places.wait(move["session"], move["move"])
+        sums.append(guest.rounds(4))
+        self.assertEqual(places.session(guest.session)["queues_away"], 1)
+        self.assert_empty("s1")
+        self.assertEqual(len(places.sessions("s2")), 1)
+        sums.append(guest.finish())
+        self.assert_sums("parts", [4, 4, 4], sums)
+        self.assert_clean()
+
     def test_programs(self):
         """What is built again there goes when the program has released it."""
         places = self.start()
