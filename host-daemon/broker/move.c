@@ -219,9 +219,8 @@ static void worker_tell(struct gcl_move *move, int fd)
 		.type = *move->order.server ? GCL_NOTE_MOVE : GCL_NOTE_MOVE_HOME,
 		.device = move->order.device,
 		.value = move->order.queue,
-		.extra = *move->order.server
-				 ? move->place | (move->order.free ? GCL_MOVE_FREE : 0)
-				 : move->order.from,
+		.extra = *move->order.server ? move->place | (move->order.free ? GCL_MOVE_FREE : 0)
+					     : move->order.from,
 	};
 	struct gcl_worker_process *worker = move->worker;
 	int err = worker->socket < 0 ? -EPIPE : 0;

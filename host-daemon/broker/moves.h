@@ -178,7 +178,8 @@ bool gcl_worker_place_has(const struct gcl_worker_moves *moves, uint32_t number)
 void gcl_worker_place_moved(struct gcl_worker_moves *moves, const struct gcl_move_order *order,
 			    uint32_t number);
 
-/** gcl_worker_places_of() - where an order home has to be from to bring home what the session has at
+/** gcl_worker_places_of() - where an order home has to be from to bring home what the session has
+ * at
  * @server: its only place there; 0: all of its places, as there are several. */
 uint32_t gcl_worker_places_of(const struct gcl_worker_process *worker, const char *server);
 
