@@ -267,6 +267,17 @@ static bool is_whole(struct gcl_worker_process *worker, const struct gcl_move_or
 	       gcl_place_get(&worker->broker->moves, placed->server, placed->device) == order->from;
 }
 
+/* Where an operator has put it, it stays; until the last of its queues came home. */
+static bool is_pinned(struct gcl_worker_process *worker, const struct gcl_move_order *order)
+{
+	if (*order->server)
+		return true;
+	if (is_whole(worker, order))
+		return false;
+	return worker->placed.pinned &&
+	       atomic_load_explicit(&worker->page->move.away, memory_order_relaxed) > 0;
+}
+
 static void ended_well(struct gcl_worker_process *worker, const struct gcl_move_outcome *outcome,
 		       double now)
 {
@@ -282,8 +293,8 @@ static void ended_well(struct gcl_worker_process *worker, const struct gcl_move_
 		link_learn(known, outcome);
 	if (outcome->result == GCL_MOVE_DONE)
 		dirty_learn(placed, outcome);
-	if (!order->own && (order->queue || is_whole(worker, order)))
-		placed->pinned = *order->server != '\0';
+	if (!order->own)
+		placed->pinned = is_pinned(worker, order);
 	if (is_whole(worker, order))
 		came(placed, order, now);
 }

@@ -377,6 +377,44 @@ static void test_failures(void **state)
 	assert_true(sessions[2].process.placed.unfit);
 }
 
+/* An operator's move of session 0, after which so many of its queues are away. */
+static void by_hand(const char *server, uint64_t queue, uint32_t from, uint32_t away)
+{
+	struct gcl_move_outcome outcome = {
+		.id = 1,
+		.order = {.queue = queue, .from = from},
+		.result = GCL_MOVE_DONE,
+	};
+
+	snprintf(outcome.order.server, sizeof outcome.order.server, "%s", server);
+	sessions[0].page.move.away = away;
+	gcl_placing_moved(&sessions[0].process, &outcome);
+}
+
+/* What came home from one place doesn't let go of what an operator has left at another one. */
+static void test_pinned(void **state)
+{
+	const struct gcl_placed *placed = &sessions[0].process.placed;
+	uint32_t elsewhere = gcl_place_get(&broker.moves, "elsewhere", 0);
+
+	(void)state;
+	by_hand("near", 0, 0, 2);
+	assert_true(placed->pinned);
+	by_hand("", 7, 0, 1);
+	assert_true(placed->pinned);
+	assert_string_equal(placed->server, "near");
+	by_hand("", 0, elsewhere, 1);
+	assert_true(placed->pinned);
+	assert_string_equal(placed->server, "near");
+	by_hand("", 0, gcl_place_get(&broker.moves, "near", 0), 0);
+	assert_false(placed->pinned);
+	assert_string_equal(placed->server, "");
+	by_hand("near", 7, 0, 1);
+	assert_true(placed->pinned);
+	by_hand("", 7, 0, 0);
+	assert_false(placed->pinned);
+}
+
 /* ------------------------------------------------------------ room */
 
 static struct gcl_note heard(struct session *session)
@@ -537,11 +575,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_home),	  TEST(test_away),	 TEST(test_idle),
-		TEST(test_hostile_pages), TEST(test_places),	 TEST(test_gone),
-		TEST(test_holds),	  TEST(test_failures),	 TEST(test_room),
-		TEST(test_no_room),	  TEST(test_never_room), TEST(test_late_room),
-		TEST(test_policies),	  TEST(test_mover_asks),
+		TEST(test_home),	  TEST(test_away),     TEST(test_idle),
+		TEST(test_hostile_pages), TEST(test_places),   TEST(test_gone),
+		TEST(test_holds),	  TEST(test_failures), TEST(test_room),
+		TEST(test_pinned),	  TEST(test_no_room),  TEST(test_never_room),
+		TEST(test_late_room),	  TEST(test_policies), TEST(test_mover_asks),
 	};
 
 	return cmocka_run_group_tests_name("placing", tests, NULL, NULL);

@@ -289,7 +289,7 @@ class Shuttle(Mover):
 
 class Random(Case):
     # Which refusals say nothing but that chance wanted the impossible.
-    FINE = ("already", "no such", "wait for the program", "another move")
+    FINE = ("already", "no such", "wait for the program")
 
     def held(self, guest):
         """Descriptors, threads and memory of its worker."""
