@@ -144,6 +144,7 @@ struct gcl_config {
 	char announce_name[GCL_SERVER_NAME_MAX + 1]; /* empty: as the host is called */
 	char servers_tls[PATH_MAX];		     /* folder of what this host shows to servers */
 	char link_program[PATH_MAX];		     /* that connects to them */
+	unsigned move_patience;
 	struct gcl_placement_config placement;
 	int lines[GCL_LINES]; /* of the file, by enum gcl_config_line; 0: it is not from there */
 	struct gcl_vm_config vms[GCL_CONFIG_VMS_MAX];

@@ -16,9 +16,8 @@
 #include "base/log.h"
 #include "broker.h"
 
-/* How often a worker's figures are looked at, and how long they may stay as they are. */
-#define TICK_SECONDS  1.
-#define STILL_SECONDS 180.
+/* How often a worker's figures are looked at. */
+#define TICK_SECONDS 1.
 
 /* No move comes near these: one that says so can't spoil the sums. */
 #define BYTES_MAX (1ull << 42)
@@ -188,7 +187,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *timer, int events)
 		move->changed = gcl_clock();
 		return;
 	}
-	if (gcl_clock() - move->changed < STILL_SECONDS)
+	if (gcl_clock() - move->changed < (double)worker->broker->config.move_patience / 1e3)
 		return;
 	/* Nothing can be taken back: it is the worker's until that answers or ends. */
 	ev_timer_stop(loop, timer);

@@ -262,6 +262,8 @@ const struct gcl_setting gcl_settings[] = {
 	     "folder of what this host shows to GPU servers (guestcl pki client)"),
 	TEXT("link-program", link_program, 1, GUESTCL_LIBEXECDIR "/guestcl-link", NULL,
 	     "program that connects to GPU servers"),
+	NUMBER("move-patience", DURATION, move_patience, 1000, DAY_MS, "3min",
+	       "how long a move may not get on before nobody waits for it any more"),
 	CHOICE("placement", placement.policy, placement_choices, "two",
 	       "what moves sessions to GPU servers and back by itself; stay: nothing"),
 	NUMBER("placement-at-once", COUNT, placement.at_once, 1, 8, "4",

@@ -77,8 +77,8 @@ static void far_start(void)
 	daemon_expect(far, "ready");
 }
 
-/* @link: the program; @plan: what workers do. */
-static void home_start(const char *plan, const char *link)
+/* @link: the program; @plan: what workers do; @more: lines of its configuration. */
+static void home_start(const char *plan, const char *link, const char *more)
 {
 	char text[4096];
 
@@ -91,9 +91,9 @@ static void home_start(const char *plan, const char *link)
 		 "server \"near\" { address = \"unix:%s\" }\n"
 		 "server \"dead\" { address = \"127.0.0.1:1\" }\n"
 		 "server \"gone\" { address = \"unix:%s.none\" }\n"
-		 "server \"silent\" { address = \"127.0.0.1:%u\" }\n",
+		 "server \"silent\" { address = \"127.0.0.1:%u\" }\n%s",
 		 getenv("GUESTCLD"), link, test.far.folder, test.far_port, test.far.socket,
-		 test.far.socket, test.silent_port);
+		 test.far.socket, test.silent_port, more);
 	daemon_config(&test.home, text);
 	daemon_start(&test.home, NULL);
 	daemon_expect(&test.home, "ready");
@@ -103,7 +103,7 @@ static void home_start(const char *plan, const char *link)
 static void start(const char *plan)
 {
 	far_start();
-	home_start(plan, getenv("GUESTCL_LINK"));
+	home_start(plan, getenv("GUESTCL_LINK"), "");
 }
 
 static int teardown(void **state)
@@ -304,7 +304,7 @@ static void test_no_program(void **state)
 {
 	(void)state;
 	far_start();
-	home_start("move well", "/nonexistent/guestcl-link");
+	home_start("move well", "/nonexistent/guestcl-link", "");
 	tool("move 1 far", 1, "can't start /nonexistent/guestcl-link: No such file");
 	tool("move 1 near", 0, "moved to near");
 }
@@ -313,7 +313,7 @@ static void test_program_fails(void **state)
 {
 	(void)state;
 	far_start();
-	home_start("move well", "/bin/false");
+	home_start("move well", "/bin/false", "");
 	tool("move 1 far", 1, "guestcl-link failed");
 }
 
@@ -390,6 +390,17 @@ static void test_worker_silent(void **state)
 	gcl_channel_close(test.guest);
 	test.guest = other;
 	tool_expect(pipe, 1, "there is no session 1");
+}
+
+/* Nobody waits for it any more, but its session's next move. */
+static void test_worker_late(void **state)
+{
+	(void)state;
+	far_start();
+	home_start("move never", getenv("GUESTCL_LINK"), "move-patience = 1s\n");
+	tool("move 1 near", 1, "the session does not get on with it");
+	assert_true(status_has("\"moves_failed\": 1"));
+	tool("move 1 home", 1, "another move of this session is under way");
 }
 
 /* ------------------------------------------------------------ all away */
@@ -479,6 +490,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_worker_lies, teardown),
 		cmocka_unit_test_teardown(test_worker_surplus, teardown),
 		cmocka_unit_test_teardown(test_worker_silent, teardown),
+		cmocka_unit_test_teardown(test_worker_late, teardown),
 		cmocka_unit_test_teardown(test_drain, teardown),
 		cmocka_unit_test_teardown(test_drain_under_way, teardown),
 		cmocka_unit_test_teardown(test_takeover, teardown),
