@@ -248,8 +248,4 @@ void gcl_announce_end(struct gcl_etcd *etcd);
  * nothing. Return: whether there was. */
 bool gcl_announce_revoke(struct gcl_etcd *etcd, gcl_http_done *done);
 
-/** gcl_etcd_rights_drop() - be @user, if root started us, and open nothing but what finding hosts
- * by name takes. What can't be given up is logged. */
-void gcl_etcd_rights_drop(const char *user);
-
 #endif

@@ -52,3 +52,26 @@ void gcl_jail_beside(const struct gcl_jail_beside *beside)
 		gcl_jail_keeps(name, "its system calls", gcl_jail_alone());
 	prctl(PR_SET_DUMPABLE, 0);
 }
+
+void gcl_jail_beside_resolves(const char *name, const char *user)
+{
+	/* What getaddrinfo() looks at, with the modules that it loads. */
+	static const char *const files[] = {
+		"/etc/gai.conf",
+		"/etc/host.conf",
+		"/etc/hosts",
+		"/etc/nsswitch.conf",
+		"/etc/services",
+		"/etc/resolv.conf",
+		"/run/resolvconf",
+		"/run/systemd/resolve",
+		"/lib",
+		"/lib64",
+		"/usr/lib",
+		"/etc/ld.so.cache",
+		NULL,
+	};
+
+	gcl_jail_beside(&(struct gcl_jail_beside){
+		.name = name, .user = user, .files = files, .alone = true});
+}

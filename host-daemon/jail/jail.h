@@ -151,6 +151,9 @@ struct gcl_jail_beside {
 /** gcl_jail_beside() - give up all but that. What can't be given up is logged. */
 void gcl_jail_beside(const struct gcl_jail_beside *beside);
 
+/** gcl_jail_beside_resolves() - all but what finding hosts by name takes, and the network. */
+void gcl_jail_beside_resolves(const char *name, const char *user);
+
 /** gcl_jail_keeps() - log that @what couldn't be given up, if @err says so. */
 void gcl_jail_keeps(const char *name, const char *what, int err);
 

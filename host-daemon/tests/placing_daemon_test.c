@@ -227,54 +227,38 @@ static void test_takeover(void **state)
 
 /* ------------------------------------------------------------ failures */
 
-static void result_plan(char *plan, size_t size, enum gcl_move_result result)
+/* Moves end like that, and one of the sessions is told @why. */
+static void refused_with(enum gcl_move_result result, unsigned rest_ms, const char *why)
 {
-	snprintf(plan, size, "move result %u", (unsigned)result);
+	char plan[64];
+
+	snprintf(plan, sizeof plan, "move result %u", (unsigned)result);
+	start(plan, STAY);
+	daemon_expect(&test.home, "not moved to near");
+	sleep_ms(rest_ms);
+	assert_in_range(logged("goes from"), 1, GUESTS);
+	assert_true(tool_has("why 1", why) || tool_has("why 2", why));
 }
 
 /* One that can't move at all isn't asked again. */
 static void test_unfit(void **state)
 {
-	char plan[64];
-
 	(void)state;
-	result_plan(plan, sizeof plan, GCL_MOVE_RESIDENT);
-	start(plan, STAY);
-	daemon_expect(&test.home, "not moved to near");
-	sleep_ms(6000);
-	assert_in_range(logged("goes from"), 1, GUESTS);
-	assert_true(tool_has("why 1", "can't move at all") ||
-		    tool_has("why 2", "can't move at all"));
+	refused_with(GCL_MOVE_RESIDENT, 6000, "can't move at all");
 }
 
 /* A device that lacks something is no place for that session. */
 static void test_refused(void **state)
 {
-	char plan[64];
-
 	(void)state;
-	result_plan(plan, sizeof plan, GCL_MOVE_LACKS);
-	start(plan, STAY);
-	daemon_expect(&test.home, "not moved to near");
-	sleep_ms(6000);
-	assert_in_range(logged("goes from"), 1, GUESTS);
-	assert_true(tool_has("why 1", "can't run on near/0") ||
-		    tool_has("why 2", "can't run on near/0"));
+	refused_with(GCL_MOVE_LACKS, 6000, "can't run on near/0");
 }
 
 /* Another try comes after a while, not at once. */
 static void test_fails(void **state)
 {
-	char plan[64];
-
 	(void)state;
-	result_plan(plan, sizeof plan, GCL_MOVE_WAITS);
-	start(plan, STAY);
-	daemon_expect(&test.home, "not moved to near");
-	sleep_ms(8000);
-	assert_in_range(logged("goes from"), 1, GUESTS);
-	assert_true(tool_has("why 1", "no other is tried") ||
-		    tool_has("why 2", "no other is tried"));
+	refused_with(GCL_MOVE_WAITS, 8000, "no other is tried");
 }
 
 static void test_server_gone(void **state)

@@ -29,25 +29,7 @@ extern const struct gcl_tls_module gcl_tls_module;
 
 static void rights_drop(const char *user)
 {
-	/* What getaddrinfo() looks at, with the modules that it loads. */
-	static const char *const names[] = {
-		"/etc/gai.conf",
-		"/etc/host.conf",
-		"/etc/hosts",
-		"/etc/nsswitch.conf",
-		"/etc/services",
-		"/etc/resolv.conf",
-		"/run/resolvconf",
-		"/run/systemd/resolve",
-		"/lib",
-		"/lib64",
-		"/usr/lib",
-		"/etc/ld.so.cache",
-		NULL,
-	};
-
-	gcl_jail_beside(&(struct gcl_jail_beside){
-		.name = "guestcl-link", .user = user, .files = names, .alone = true});
+	gcl_jail_beside_resolves("guestcl-link", user);
 	/* Behind a change of the user, which makes the kernel forget it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
