@@ -12,6 +12,11 @@
 /* What has one sum, at most. */
 #define GCL_COPY_BLOCK ((size_t)64 << 10)
 
+/* XXH3's 128 bits; zeros: not known. */
+struct gcl_copy_hash {
+	uint64_t low, high;
+};
+
 struct gcl_copy_box {
 	size_t origin[3], region[3];
 	size_t offset, size; /* bytes, in the object without padding */
@@ -46,6 +51,19 @@ static inline size_t gcl_copy_blocks_max(size_t size)
 
 /** gcl_copy_sums_fit() - whether @sums are of an object that is cut so. */
 bool gcl_copy_sums_fit(const struct gcl_copy_sums *sums, const struct gcl_copy_grid *blocks);
+
+/** gcl_copy_sums_known() - whether anything is known of any block. */
+bool gcl_copy_sums_known(const struct gcl_copy_sums *sums);
+
+/** gcl_copy_sums_has() - whether it is known of this block. */
+bool gcl_copy_sums_has(const struct gcl_copy_sums *sums, size_t block);
+
+/** gcl_copy_sums_differ() - whether the block's hash is another one than @hash. */
+bool gcl_copy_sums_differ(const struct gcl_copy_sums *sums, size_t block,
+			  const struct gcl_copy_hash *hash);
+
+/** gcl_copy_hash() - of a block. */
+struct gcl_copy_hash gcl_copy_hash(const void *bytes, size_t size);
 
 /** gcl_copy_sums_changed() - whether the block is another than it was; it is known as the new one
  * from then on. */

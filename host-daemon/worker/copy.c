@@ -9,7 +9,9 @@
  * none for the oldest write.
  *
  * With sums, only blocks go of which the other side holds something else; neighbours go in one
- * command.
+ * command. What is found to be the same where it is (copy-look.c) isn't read either, and memory of
+ * this host's is used in its place, if it doesn't change meanwhile: then there is nothing to read,
+ * or to write.
  *
  * A runtime may have no room for a command before others are over (libguestcl's heap): then these
  * are waited for, and if there are none, the command waits in the call.
@@ -18,159 +20,9 @@
  * failed commands are kept until the room is used next: PoCL 3.1 touches them after they have
  * failed.
  */
-#include "copy.h"
+#include "copying.h"
 
-#include <stdlib.h>
-#include <time.h>
-
-#include "copy-box.h"
-
-#define CHUNK ((size_t)4 << 20)
-#define COUNT 4u
-
-/* What may go at once after a while of nothing, however slow the pace. */
-#define BURST_NS 20000000ll
-
-/* How long it may take until a change of the pace, or *cancel, is seen. */
-#define PACE_LOOK_NS 10000000ll
-
-struct slot {
-	char *bytes;
-	struct gcl_copy_box box;
-	size_t sent;
-	cl_event read;	  /* under way or, after the copy, failed; or NULL */
-	cl_event *writes; /* the same; NULL in between */
-	unsigned write_count;
-};
-
-struct gcl_copy_room {
-	size_t chunk;
-	unsigned count;
-	_Atomic uint64_t rate; /* bytes/s; 0: any */
-	int64_t ready_ns;      /* when what has gone is paid for */
-	char *bytes;
-	cl_event *writes;
-	struct slot slots[];
-};
-
-struct copying {
-	struct gcl_copy *copy;
-	struct gcl_copy_room *room;
-	struct gcl_copy_grid chunks, blocks;
-	size_t reads, writes, ends; /* chunks of which that has begun, begun, been seen */
-	size_t block;		    /* the next one to be looked at */
-	bool full;		    /* no room for another read, before something is over */
-	cl_int status;
-};
-
-/* ------------------------------------------------------------ the room */
-
-static size_t writes_max(const struct gcl_copy_room *room)
-{
-	return gcl_copy_blocks_max(room->chunk);
-}
-
-struct gcl_copy_room *gcl_copy_room_create(size_t chunk, unsigned count)
-{
-	struct gcl_copy_room *room;
-
-	count = count ? count : COUNT;
-	room = calloc(1, sizeof *room + count * sizeof room->slots[0]);
-	if (!room)
-		return NULL;
-	room->count = count;
-	room->chunk = chunk ? GCL_MAX(chunk / GCL_COPY_BLOCK, 1u) * GCL_COPY_BLOCK : CHUNK;
-	room->bytes = aligned_alloc(GCL_COPY_BLOCK, room->chunk * count);
-	room->writes = calloc(writes_max(room) * count, sizeof(cl_event));
-	if (!room->bytes || !room->writes) {
-		gcl_copy_room_destroy(room);
-		return NULL;
-	}
-	for (unsigned i = 0; i < count; i++) {
-		room->slots[i].bytes = room->bytes + i * room->chunk;
-		room->slots[i].writes = room->writes + i * writes_max(room);
-	}
-	return room;
-}
-
-static void event_release(cl_event *event)
-{
-	if (*event)
-		clReleaseEvent(*event);
-	*event = NULL;
-}
-
-/* Lets go of what failed in the copy before. */
-static void room_clean(struct gcl_copy_room *room)
-{
-	for (unsigned i = 0; i < room->count; i++) {
-		struct slot *slot = &room->slots[i];
-
-		event_release(&slot->read);
-		for (unsigned j = 0; j < slot->write_count; j++)
-			event_release(&slot->writes[j]);
-		slot->write_count = 0;
-	}
-}
-
-void gcl_copy_room_destroy(struct gcl_copy_room *room)
-{
-	if (!room)
-		return;
-	if (room->bytes && room->writes)
-		room_clean(room);
-	free(room->bytes);
-	free(room->writes);
-	free(room);
-}
-
-/* ------------------------------------------------------------ pace */
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-void gcl_copy_room_pace(struct gcl_copy_room *room, uint64_t rate)
-{
-	atomic_store_explicit(&room->rate, rate, memory_order_relaxed);
-}
-
-static bool cancelled(const struct gcl_copy *copy)
-{
-	return copy->cancel && atomic_load_explicit(copy->cancel, memory_order_relaxed);
-}
-
-/* Waits until what has gone is paid for. */
-static void pace_wait(const struct copying *copying)
-{
-	struct gcl_copy_room *room = copying->room;
-
-	for (;;) {
-		uint64_t rate = atomic_load_explicit(&room->rate, memory_order_relaxed);
-		int64_t now = now_ns();
-		struct timespec look = {0};
-
-		if (!rate || room->ready_ns <= now || cancelled(copying->copy))
-			break;
-		look.tv_nsec = (long)GCL_MIN(room->ready_ns - now, PACE_LOOK_NS);
-		nanosleep(&look, NULL);
-	}
-}
-
-/* @size bytes go. */
-static void pace_charge(const struct copying *copying, size_t size)
-{
-	struct gcl_copy_room *room = copying->room;
-	uint64_t rate = atomic_load_explicit(&room->rate, memory_order_relaxed);
-
-	room->ready_ns = GCL_MAX(room->ready_ns, now_ns() - BURST_NS);
-	if (rate)
-		room->ready_ns += (int64_t)((double)size * 1e9 / (double)rate);
-}
+#include <string.h>
 
 /* ------------------------------------------------------------ commands */
 
@@ -183,83 +35,186 @@ static cl_int event_status(cl_event event)
 	return err ? err : status;
 }
 
-/* Waits for the end of the command. Its event is let go unless it failed. */
-static cl_int event_end(cl_event *event)
+/* Waits for the end of the commands. Events are let go unless they failed. */
+static cl_int events_end(cl_event *events, unsigned count)
 {
-	cl_int status, waited;
+	cl_int result = CL_SUCCESS;
 
-	if (!*event)
-		return CL_SUCCESS;
-	waited = clWaitForEvents(1, event);
-	status = GCL_MIN(event_status(*event), CL_COMPLETE);
-	if (!status && !waited)
-		event_release(event);
-	return status ? status : waited;
+	for (unsigned i = 0; i < count; i++) {
+		cl_int waited, status;
+
+		if (!events[i])
+			continue;
+		waited = clWaitForEvents(1, &events[i]);
+		status = GCL_MIN(event_status(events[i]), CL_COMPLETE);
+		status = status ? status : waited;
+		if (!status)
+			clReleaseEvent(steal_pointer(&events[i]));
+		result = result ? result : status;
+	}
+	return result;
 }
 
-static struct slot *slot_of(const struct copying *copying, size_t chunk)
+static struct gcl_slot *slot_of(const struct gcl_copying *copying, size_t index)
 {
-	return &copying->room->slots[chunk % copying->room->count];
+	return &copying->room->slots[index % copying->room->count];
 }
 
-static void fail(struct copying *copying, cl_int status)
+static void fail(struct gcl_copying *copying, cl_int status)
 {
 	if (!copying->status)
 		copying->status = status;
 }
 
-static cl_int slot_end(struct slot *slot)
+static cl_int slot_end(struct gcl_slot *slot)
 {
-	cl_int status = event_end(&slot->read);
+	cl_int read = events_end(slot->reads, slot->read_count);
+	cl_int written = events_end(slot->writes, slot->write_count);
 
-	for (unsigned i = 0; i < slot->write_count; i++) {
-		cl_int ended = event_end(&slot->writes[i]);
-
-		status = status ? status : ended;
-	}
-	return status;
+	return read ? read : written;
 }
 
-static cl_int read_enqueue(const struct gcl_copy *copy, struct slot *slot, cl_bool blocking)
+/* Where a run of the slot's blocks may begin. */
+static size_t runs_begin(const struct gcl_copying *copying, const struct gcl_slot *slot)
 {
-	const struct gcl_copy_box *box = &slot->box;
+	return copying->copy->sums ? slot->block : 0;
+}
+
+/* The next run of blocks that are wanted, of one line, at *@index or behind it, which is set to
+ * where the one after it may begin. Without sums it is all of the chunk. */
+static bool run_next(const struct gcl_copying *copying, const struct gcl_slot *slot, size_t *index,
+		     struct gcl_copy_box *run)
+{
+	unsigned axis = copying->blocks.axis;
+	struct gcl_copy_box block;
+
+	*run = (struct gcl_copy_box){.size = 0};
+	if (!copying->copy->sums) {
+		if (*index == 0)
+			*run = slot->box;
+		return (*index)++ == 0;
+	}
+	for (; gcl_copy_block_next(copying, &slot->box, *index, &block); ++*index) {
+		bool first = *index % copying->blocks.per_line == 0;
+		bool wanted = slot->wanted[*index - slot->block];
+
+		if (run->size && (first || !wanted))
+			return true;
+		if (wanted && run->size) {
+			run->region[axis] += block.region[axis];
+			run->size += block.size;
+		} else if (wanted) {
+			*run = block;
+		}
+	}
+	return run->size;
+}
+
+/* ------------------------------------------------------------ reading */
+
+static cl_int read_enqueue(const struct gcl_copy *copy, struct gcl_slot *slot,
+			   const struct gcl_copy_box *box, cl_bool blocking)
+{
+	char *bytes = slot->at + (box->offset - slot->box.offset);
+	cl_event *event = &slot->reads[slot->read_count];
 
 	if (copy->type == CL_MEM_OBJECT_BUFFER)
 		return clEnqueueReadBuffer(copy->from_queue, copy->from, blocking, box->offset,
-					   box->size, slot->bytes, 0, NULL, &slot->read);
+					   box->size, bytes, 0, NULL, event);
 	return clEnqueueReadImage(copy->from_queue, copy->from, blocking, box->origin, box->region,
-				  0, 0, slot->bytes, 0, NULL, &slot->read);
+				  0, 0, bytes, 0, NULL, event);
 }
 
-static void read_begin(struct copying *copying)
+/* Return: false: there is no room for it before something is over. */
+static bool run_read(struct gcl_copying *copying, struct gcl_slot *slot,
+		     const struct gcl_copy_box *run)
 {
 	const struct gcl_copy *copy = copying->copy;
-	struct slot *slot = slot_of(copying, copying->reads);
-	bool alone = copying->reads == copying->ends;
 	cl_int status;
 
-	gcl_copy_grid_box(&copying->chunks, copying->reads, &slot->box);
 	if (copy->from_far)
-		pace_wait(copying);
-	status = read_enqueue(copy, slot, CL_FALSE);
-	copying->full = status == CL_MEM_OBJECT_ALLOCATION_FAILURE && !alone;
-	if (copying->full)
-		return;
-	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE)
-		status = read_enqueue(copy, slot, CL_TRUE);
-	if (!status) {
-		copying->reads++;
+		gcl_copy_pace_wait(copying);
+	status = read_enqueue(copy, slot, run, CL_FALSE);
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE) {
+		if (!slot->read_count && copying->reads != copying->ends)
+			return false;
+		status = read_enqueue(copy, slot, run, CL_TRUE);
+	}
+	if (status == CL_SUCCESS) {
+		slot->read_count++;
 		if (copy->from_far)
-			pace_charge(copying, slot->box.size);
-		status = clFlush(copy->from_queue);
+			gcl_copy_pace_charge(copying, run->size);
 	}
 	fail(copying, status);
+	return true;
 }
 
-static cl_int write_enqueue(const struct gcl_copy *copy, struct slot *slot,
+static void runs_read(struct gcl_copying *copying, struct gcl_slot *slot)
+{
+	size_t index = runs_begin(copying, slot);
+	struct gcl_copy_box run;
+
+	while (!copying->status && run_next(copying, slot, &index, &run)) {
+		copying->full = !run_read(copying, slot, &run);
+		if (copying->full)
+			return;
+	}
+	if (slot->read_count)
+		fail(copying, clFlush(copying->copy->from_queue));
+}
+
+/* Out of mapped memory. */
+static void runs_take(const struct gcl_copying *copying, const struct gcl_slot *slot)
+{
+	size_t index = runs_begin(copying, slot);
+	struct gcl_copy_box run;
+
+	while (run_next(copying, slot, &index, &run))
+		memcpy(slot->at + (run.offset - slot->box.offset), copying->from + run.offset,
+		       run.size);
+}
+
+static char *slot_place(const struct gcl_copying *copying, const struct gcl_slot *slot)
+{
+	if (copying->from && (copying->copy->still || !copying->copy->sums))
+		return copying->from + slot->box.offset;
+	if (copying->to)
+		return copying->to + slot->box.offset;
+	return slot->bytes;
+}
+
+static void read_begin(struct gcl_copying *copying)
+{
+	struct gcl_slot *slot = slot_of(copying, copying->reads);
+	size_t block = copying->block;
+
+	gcl_copy_grid_box(&copying->chunks, copying->chunk, &slot->box);
+	slot->at = slot_place(copying, slot);
+	slot->sent = 0;
+	slot->read_count = slot->write_count = 0;
+	if (!gcl_copy_look(copying, slot)) {
+		copying->copy->same += slot->box.size;
+		copying->chunk++;
+		return;
+	}
+	if (!copying->from)
+		runs_read(copying, slot);
+	else if (slot->at == slot->bytes)
+		runs_take(copying, slot);
+	if (copying->full) {
+		copying->block = block;
+		return;
+	}
+	copying->chunk++;
+	copying->reads++;
+}
+
+/* ------------------------------------------------------------ writing */
+
+static cl_int write_enqueue(const struct gcl_copy *copy, struct gcl_slot *slot,
 			    const struct gcl_copy_box *box, cl_bool blocking)
 {
-	const char *bytes = slot->bytes + (box->offset - slot->box.offset);
+	const char *bytes = slot->at + (box->offset - slot->box.offset);
 	cl_event *event = &slot->writes[slot->write_count];
 
 	if (copy->type == CL_MEM_OBJECT_BUFFER)
@@ -270,10 +225,10 @@ static cl_int write_enqueue(const struct gcl_copy *copy, struct slot *slot,
 }
 
 /* Waits for the oldest chunk that is being written. */
-static void chunk_end(struct copying *copying)
+static void chunk_end(struct gcl_copying *copying)
 {
 	struct gcl_copy *copy = copying->copy;
-	struct slot *slot = slot_of(copying, copying->ends++);
+	struct gcl_slot *slot = slot_of(copying, copying->ends++);
 	cl_int status = slot_end(slot);
 
 	copying->full = false;
@@ -288,105 +243,89 @@ static void chunk_end(struct copying *copying)
 		atomic_fetch_add_explicit(copy->progress, slot->sent, memory_order_relaxed);
 }
 
-/* Writes @box out of @slot, of the last chunk. */
-static void box_write(struct copying *copying, struct slot *slot, const struct gcl_copy_box *box)
+/* Writes @run out of @slot, of the last chunk. */
+static void run_write(struct gcl_copying *copying, struct gcl_slot *slot,
+		      const struct gcl_copy_box *run)
 {
 	const struct gcl_copy *copy = copying->copy;
 	cl_int status;
 
-	if (copying->status || box->size == 0)
-		return;
 	if (!copy->from_far)
-		pace_wait(copying);
-	status = write_enqueue(copy, slot, box, CL_FALSE);
+		gcl_copy_pace_wait(copying);
+	status = write_enqueue(copy, slot, run, CL_FALSE);
 	while (status == CL_MEM_OBJECT_ALLOCATION_FAILURE && copying->ends + 1 < copying->writes) {
 		chunk_end(copying);
-		status = write_enqueue(copy, slot, box, CL_FALSE);
+		status = write_enqueue(copy, slot, run, CL_FALSE);
 	}
 	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE)
-		status = write_enqueue(copy, slot, box, CL_TRUE);
+		status = write_enqueue(copy, slot, run, CL_TRUE);
 	if (!status) {
 		slot->write_count++;
-		slot->sent += box->size;
+		slot->sent += run->size;
 		if (!copy->from_far)
-			pace_charge(copying, box->size);
+			gcl_copy_pace_charge(copying, run->size);
 	}
 	fail(copying, status);
 }
 
-/* The next block of the grid, if it is part of @chunk. */
-static bool block_next(const struct copying *copying, const struct gcl_copy_box *chunk,
-		       struct gcl_copy_box *block)
+/* What was read is known now. */
+static void changes_find(struct gcl_copying *copying, struct gcl_slot *slot)
 {
-	if (copying->block == copying->blocks.count)
-		return false;
-	gcl_copy_grid_box(&copying->blocks, copying->block, block);
-	return block->offset < chunk->offset + chunk->size;
-}
+	struct gcl_copy_box block;
 
-/* Writes what has changed of the slot's chunk. Blocks of one line that follow each other make a
- * larger box. */
-static void changes_write(struct copying *copying, struct slot *slot)
-{
-	struct gcl_copy_box run = {.size = 0}, block;
-	unsigned axis = copying->blocks.axis;
+	for (size_t i = slot->block; gcl_copy_block_next(copying, &slot->box, i, &block); i++) {
+		bool *wanted = &slot->wanted[i - slot->block];
 
-	for (; block_next(copying, &slot->box, &block); copying->block++) {
-		bool first = copying->block % copying->blocks.per_line == 0;
-		bool changed = gcl_copy_sums_changed(
-			copying->copy->sums, copying->block,
-			slot->bytes + (block.offset - slot->box.offset), block.size);
-
-		if (changed && !first && run.size) {
-			run.region[axis] += block.region[axis];
-			run.size += block.size;
-			continue;
-		}
-		box_write(copying, slot, &run);
-		run = block;
-		run.size = changed ? block.size : 0;
+		if (*wanted)
+			*wanted = gcl_copy_sums_changed(
+				copying->copy->sums, i,
+				slot->at + (block.offset - slot->box.offset), block.size);
 	}
-	box_write(copying, slot, &run);
 }
 
-static void write_begin(struct copying *copying)
+static void write_begin(struct gcl_copying *copying)
 {
-	struct slot *slot = slot_of(copying, copying->writes);
+	struct gcl_slot *slot = slot_of(copying, copying->writes);
+	const struct gcl_copy *copy = copying->copy;
+	size_t index = runs_begin(copying, slot);
+	struct gcl_copy_box run;
 
-	fail(copying, event_end(&slot->read));
+	fail(copying, events_end(slot->reads, slot->read_count));
 	if (copying->status)
 		return;
-	slot->sent = 0;
-	slot->write_count = 0;
 	copying->full = false;
 	copying->writes++;
-	if (copying->copy->sums)
-		changes_write(copying, slot);
-	else
-		box_write(copying, slot, &slot->box);
+	if (copy->sums && !(copying->from && copy->still))
+		changes_find(copying, slot);
+	while (!copying->status && run_next(copying, slot, &index, &run)) {
+		if (copying->to)
+			slot->sent += run.size;
+		else
+			run_write(copying, slot, &run);
+	}
 	if (slot->write_count)
-		fail(copying, clFlush(copying->copy->to_queue));
+		fail(copying, clFlush(copy->to_queue));
 }
 
 /* ------------------------------------------------------------ the whole */
 
 /* The queue is in order: when its last write is over, so are the others. */
-static bool slot_over(const struct slot *slot)
+static bool slot_over(const struct gcl_slot *slot)
 {
 	return !slot->write_count || event_status(slot->writes[slot->write_count - 1]) <= 0;
 }
 
 /* Return: false when there is nothing left to do. */
-static bool step(struct copying *copying)
+static bool step(struct gcl_copying *copying)
 {
 	while (copying->ends < copying->writes && slot_over(slot_of(copying, copying->ends)))
 		chunk_end(copying);
-	if (cancelled(copying->copy))
+	if (gcl_copy_cancelled(copying->copy))
 		fail(copying, GCL_COPY_CANCELLED);
 	if (copying->status)
 		return false;
 
-	if (copying->reads < copying->chunks.count && !copying->full &&
+	if (copying->chunk < copying->chunks.count && !copying->full &&
 	    copying->reads - copying->ends < copying->room->count)
 		read_begin(copying);
 	else if (copying->writes < copying->reads)
@@ -399,11 +338,14 @@ static bool step(struct copying *copying)
 }
 
 /* After a failure, or *cancel: nothing is to use the slots any more. */
-static void settle(struct copying *copying)
+static void settle(struct gcl_copying *copying)
 {
 	struct gcl_copy *copy = copying->copy;
 	bool lost = copying->status != GCL_COPY_CANCELLED;
 
+	/* What was looked at is said to be there, but it isn't. */
+	if (copying->from && copying->writes < copying->reads)
+		gcl_copy_sums_forget(copy->sums);
 	while (copying->ends < copying->writes)
 		chunk_end(copying);
 	for (; copying->ends < copying->reads; copying->ends++)
@@ -416,9 +358,10 @@ static void settle(struct copying *copying)
 	gcl_copy_sums_forget(copy->sums);
 }
 
-static bool copying_init(struct copying *copying, struct gcl_copy *copy, struct gcl_copy_room *room)
+static bool copying_init(struct gcl_copying *copying, struct gcl_copy *copy,
+			 struct gcl_copy_room *room)
 {
-	*copying = (struct copying){.copy = copy, .room = room};
+	*copying = (struct gcl_copying){.copy = copy, .room = room};
 	if (!gcl_copy_grid_init(&copying->chunks, copy, room->chunk) ||
 	    !gcl_copy_grid_init(&copying->blocks, copy, GCL_COPY_BLOCK))
 		return false;
@@ -428,16 +371,23 @@ static bool copying_init(struct copying *copying, struct gcl_copy *copy, struct 
 
 void gcl_copy_run(struct gcl_copy *copy, struct gcl_copy_room *room)
 {
-	struct copying copying;
+	struct gcl_copying copying;
+	cl_int ended;
 
 	copy->sent = copy->same = 0;
 	copy->status = CL_INVALID_VALUE;
-	room_clean(room);
+	gcl_copy_room_clean(room);
 	if (!copying_init(&copying, copy, room))
 		return;
+	gcl_copy_look_begin(&copying);
 	while (step(&copying))
 		;
 	if (copying.status)
 		settle(&copying);
+	ended = gcl_copy_look_end(&copying);
+	if (ended != CL_SUCCESS) {
+		gcl_copy_sums_forget(copy->sums);
+		fail(&copying, ended);
+	}
 	copy->status = copying.status;
 }

@@ -27,6 +27,9 @@ struct gcl_copy_room;
 /* Hashes of an object's contents, block by block. */
 struct gcl_copy_sums;
 
+/* What hashes blocks on a device (hasher.h). */
+struct gcl_hasher;
+
 /* Contents of one memory object on their way from one side to another. */
 struct gcl_copy {
 	struct gcl_list link;
@@ -39,6 +42,12 @@ struct gcl_copy {
 	size_t element_size;	    /* of an image */
 	struct gcl_copy_sums *sums; /* what @to held when it was last copied, and will hold; lent.
 				       NULL: everything goes */
+	struct gcl_hasher *hasher;  /* of from's context and queue; a reference of the caller's.
+				       Of a buffer only blocks are read that it finds changed.
+				       NULL: all are */
+	bool from_memory;	    /* it is memory of this host's, which is mapped */
+	bool to_memory;		    /* the same */
+	bool still;		    /* nothing writes to @from meanwhile */
 	bool from_far;		    /* the pace is that of reads, not of writes */
 	const _Atomic bool *cancel; /* looked at between chunks; may be NULL */
 	_Atomic uint64_t *progress; /* raised by bytes that went, as they arrive; may be NULL */
@@ -51,6 +60,10 @@ struct gcl_copy {
 /** gcl_copy_run() - blocks until all of it is there, or it failed; then no command of it is under
  * way any more. Any thread, one per copy and room. */
 void gcl_copy_run(struct gcl_copy *copy, struct gcl_copy_room *room);
+
+/** gcl_copy_estimate() - about how many bytes a copy would find changed, from a sample; waits.
+ * Return: false: it can't be told. */
+bool gcl_copy_estimate(const struct gcl_copy *copy, uint64_t *changed);
 
 /**
  * gcl_copy_room_create() - room for copies of one thread.

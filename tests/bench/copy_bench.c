@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What copying an object's contents from side to side costs, beside memcpy() and hashing: with and
- * without sums, nothing or all of it being new, for several sizes of chunks.
+ * without sums, nothing or all of it being new, for several sizes of chunks; and with memory that
+ * is mapped, and blocks that the device hashes.
  *
  * The sides are contexts of the first platform, or of those that --from and --to number. Prints
  * "name value unit" lines.
@@ -16,11 +17,12 @@
 #include <time.h>
 #include <xxhash.h>
 
-#include "copy.h"
+#include "hasher.h"
 
 #define MIB ((size_t)1 << 20)
 
 struct side {
+	cl_device_id device;
 	cl_context context;
 	cl_command_queue queue;
 	cl_mem mem;
@@ -57,17 +59,16 @@ static void print(const char *name, size_t chunk, unsigned count, double seconds
 static void side_init(struct side *side, unsigned number)
 {
 	cl_platform_id platforms[8] = {0};
-	cl_device_id device;
 	cl_int status;
 	cl_uint found;
 
 	require(clGetPlatformIDs(8, platforms, &found), "clGetPlatformIDs");
 	require(number < found && number < 8 ? CL_SUCCESS : CL_INVALID_PLATFORM, "platforms");
-	require(clGetDeviceIDs(platforms[number], CL_DEVICE_TYPE_ALL, 1, &device, NULL),
+	require(clGetDeviceIDs(platforms[number], CL_DEVICE_TYPE_ALL, 1, &side->device, NULL),
 		"clGetDeviceIDs");
-	side->context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
+	side->context = clCreateContext(NULL, 1, &side->device, NULL, NULL, &status);
 	require(status, "clCreateContext");
-	side->queue = clCreateCommandQueue(side->context, device, 0, &status);
+	side->queue = clCreateCommandQueue(side->context, side->device, 0, &status);
 	require(status, "clCreateCommandQueue");
 	side->mem = clCreateBuffer(side->context, CL_MEM_READ_WRITE, size, NULL, &status);
 	require(status, "clCreateBuffer");
@@ -123,6 +124,37 @@ static void measure(const struct side *from, const struct side *to, size_t chunk
 	gcl_copy_room_destroy(room);
 }
 
+/* As moves do it, with memory of this host's, and devices that hash. */
+static void measure_ways(const struct side *from, const struct side *to)
+{
+	struct gcl_hasher *hasher = gcl_hasher_create(from->context, from->device);
+	struct gcl_copy_room *room = gcl_copy_room_create(0, 0);
+	struct gcl_copy copy = {
+		.from = from->mem,
+		.to = to->mem,
+		.from_queue = from->queue,
+		.to_queue = to->queue,
+		.type = CL_MEM_OBJECT_BUFFER,
+		.size = size,
+		.sums = gcl_copy_sums_create(size),
+	};
+
+	require(room && hasher ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY, "room");
+	copy.from_memory = true;
+	print("mapped-all-new", 0, 0, run(&copy, room, true));
+	print("mapped-nothing-new", 0, 0, run(&copy, room, false));
+	copy.still = true;
+	print("mapped-still-all-new", 0, 0, run(&copy, room, true));
+	copy.from_memory = copy.still = false;
+	copy.to_memory = true;
+	print("to-mapped-all-new", 0, 0, run(&copy, room, true));
+	copy.hasher = hasher;
+	print("device-nothing-new", 0, 0, run(&copy, room, false));
+	gcl_copy_sums_destroy(copy.sums);
+	gcl_copy_room_destroy(room);
+	gcl_hasher_put(hasher);
+}
+
 /* What the parts cost, each alone: of memory that no cache holds. */
 static void measure_parts(void)
 {
@@ -170,6 +202,7 @@ int main(int argc, char **argv)
 	side_init(&from, (unsigned)atoi(option(argc, argv, "--from", "0")));
 	side_init(&to, (unsigned)atoi(option(argc, argv, "--to", "0")));
 	measure_parts();
+	measure_ways(&from, &to);
 	for (unsigned i = 0; i < 3; i++)
 		for (unsigned count = 2; count <= 8; count *= 2)
 			measure(&from, &to, chunks[i] * MIB, count);

@@ -11,12 +11,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "copy-box.h"
+#include "hasher.h"
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
 
 struct side {
+	cl_device_id device;
 	cl_context context;
 	cl_command_queue queue;
 };
@@ -24,20 +25,35 @@ struct side {
 struct sides {
 	struct side from, to;
 	struct gcl_copy_room *room;
+	struct gcl_hasher *hasher;
 };
+
+/* How contents are got at. */
+static const struct way {
+	bool from_memory, still, to_memory, hasher;
+} ways[] = {
+	{.still = false},
+	{.from_memory = true},
+	{.from_memory = true, .still = true},
+	{.to_memory = true},
+	{.hasher = true},
+	{.hasher = true, .to_memory = true},
+	{.hasher = true, .still = true},
+};
+
+static unsigned way; /* of the test that runs */
 
 static void side_init(struct side *side)
 {
 	cl_platform_id platform;
-	cl_device_id device;
 	cl_int status;
 
 	assert_int_equal(clGetPlatformIDs(1, &platform, NULL), CL_SUCCESS);
-	assert_int_equal(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL),
+	assert_int_equal(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &side->device, NULL),
 			 CL_SUCCESS);
-	side->context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
+	side->context = clCreateContext(NULL, 1, &side->device, NULL, NULL, &status);
 	assert_int_equal(status, CL_SUCCESS);
-	side->queue = clCreateCommandQueue(side->context, device, 0, &status);
+	side->queue = clCreateCommandQueue(side->context, side->device, 0, &status);
 	assert_int_equal(status, CL_SUCCESS);
 }
 
@@ -45,6 +61,13 @@ static void side_fini(struct side *side)
 {
 	clReleaseCommandQueue(side->queue);
 	clReleaseContext(side->context);
+}
+
+static void in_all_ways(void **state, void (*test)(void **state))
+{
+	for (way = 0; way < GCL_ARRAY_SIZE(ways); way++)
+		test(state);
+	way = 0;
 }
 
 static int setup(void **state)
@@ -55,6 +78,8 @@ static int setup(void **state)
 	side_init(&sides.to);
 	sides.room = gcl_copy_room_create(0, 0);
 	assert_non_null(sides.room);
+	sides.hasher = gcl_hasher_create(sides.from.context, sides.from.device);
+	assert_non_null(sides.hasher);
 	*state = &sides;
 	return 0;
 }
@@ -63,6 +88,7 @@ static int teardown(void **state)
 {
 	struct sides *sides = *state;
 
+	gcl_hasher_put(sides->hasher);
 	gcl_copy_room_destroy(sides->room);
 	side_fini(&sides->from);
 	side_fini(&sides->to);
@@ -127,6 +153,10 @@ static void buffers_init(struct buffers *buffers, struct sides *sides, size_t si
 		.to_queue = sides->to.queue,
 		.type = CL_MEM_OBJECT_BUFFER,
 		.size = size,
+		.hasher = ways[way].hasher ? sides->hasher : NULL,
+		.from_memory = ways[way].from_memory,
+		.to_memory = ways[way].to_memory,
+		.still = ways[way].still,
 	};
 	buffer_put(&sides->from, buffers->copy.from, buffers->bytes, size);
 }
@@ -164,7 +194,7 @@ static const size_t sizes[] = {
 	4 * MIB, 4 * MIB + 1, 5 * MIB + 12345, 16 * MIB + 1, 23 * MIB,
 };
 
-static void buffers_of_all_sizes_arrive(void **state)
+static void sizes_arrive(void **state)
 {
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(sizes); i++) {
 		struct buffers buffers;
@@ -175,7 +205,12 @@ static void buffers_of_all_sizes_arrive(void **state)
 	}
 }
 
-static void with_sums_nothing_goes_twice(void **state)
+static void buffers_of_all_sizes_arrive(void **state)
+{
+	in_all_ways(state, sizes_arrive);
+}
+
+static void nothing_goes_twice(void **state)
 {
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(sizes); i++) {
 		struct buffers buffers;
@@ -191,7 +226,12 @@ static void with_sums_nothing_goes_twice(void **state)
 	}
 }
 
-static void with_sums_blocks_go_that_changed(void **state)
+static void with_sums_nothing_goes_twice(void **state)
+{
+	in_all_ways(state, nothing_goes_twice);
+}
+
+static void blocks_go_that_changed(void **state)
 {
 	const size_t size = 9 * MIB + 100;
 	struct buffers buffers;
@@ -212,6 +252,78 @@ static void with_sums_blocks_go_that_changed(void **state)
 	for (size_t at = 0; at < 9 * MIB; at += 2 * GCL_COPY_BLOCK) /* as many pieces as can be */
 		buffers_change(&buffers, at, 1);
 	buffers_round(&buffers, 9 * MIB / 2);
+	buffers_fini(&buffers);
+}
+
+static void with_sums_blocks_go_that_changed(void **state)
+{
+	in_all_ways(state, blocks_go_that_changed);
+}
+
+static void blocks_that_change_back_go_again(void **state)
+{
+	const size_t size = 40 * MIB;
+	struct buffers buffers;
+	struct gcl_copy *copy = &buffers.copy;
+
+	way = 1;
+	buffers_init(&buffers, *state, size);
+	copy->sums = gcl_copy_sums_create(size);
+	buffers_round(&buffers, size);
+	for (size_t at = 0; at < size; at += MIB)
+		buffers_change(&buffers, at, 1);
+	buffers_round(&buffers, size / MIB * GCL_COPY_BLOCK);
+	for (size_t at = 0; at < size; at += MIB)
+		buffers_change(&buffers, at, 1); /* back to what it was */
+	buffers_round(&buffers, size / MIB * GCL_COPY_BLOCK);
+	buffers_fini(&buffers);
+	way = 0;
+}
+
+static void changes_are_estimated(void **state)
+{
+	static const size_t large = 16 * MIB;
+	struct buffers buffers;
+	uint64_t changed;
+
+	for (way = 0; way < GCL_ARRAY_SIZE(ways); way++) {
+		bool can = ways[way].from_memory || ways[way].hasher;
+
+		buffers_init(&buffers, *state, large + 1);
+		assert_false(gcl_copy_estimate(&buffers.copy, &changed));
+		buffers.copy.sums = gcl_copy_sums_create(large + 1);
+		assert_false(gcl_copy_estimate(&buffers.copy, &changed));
+		buffers_round(&buffers, large + 1);
+		assert_int_equal(gcl_copy_estimate(&buffers.copy, &changed), can);
+		assert_int_equal(changed, 0);
+		buffers_change(&buffers, 4 * MIB, 4 * MIB);
+		assert_int_equal(gcl_copy_estimate(&buffers.copy, &changed), can);
+		assert_int_equal(changed, can ? 4 * MIB : 0);
+		buffers_fini(&buffers);
+	}
+	way = 0;
+}
+
+static void devices_hash_as_the_library_does(void **state)
+{
+	static const size_t count = 37, step = 3;
+	struct gcl_copy_hash hashes[37];
+	struct sides *sides = *state;
+	struct buffers buffers;
+
+	buffers_init(&buffers, sides, 111 * GCL_COPY_BLOCK + 5);
+	assert_int_equal(gcl_hasher_run(sides->hasher, sides->from.queue, buffers.copy.from, count,
+					step, hashes),
+			 CL_SUCCESS);
+	for (size_t i = 0; i < count; i++) {
+		const struct gcl_copy_hash hash =
+			gcl_copy_hash(buffers.bytes + i * step * GCL_COPY_BLOCK, GCL_COPY_BLOCK);
+
+		assert_memory_equal(&hash, &hashes[i], sizeof hash);
+	}
+	assert_int_equal(
+		gcl_hasher_run(sides->hasher, sides->from.queue, buffers.copy.from, 0, 1, NULL),
+		CL_SUCCESS);
 	buffers_fini(&buffers);
 }
 
@@ -560,6 +672,9 @@ int main(void)
 		cmocka_unit_test(buffers_of_all_sizes_arrive),
 		cmocka_unit_test(with_sums_nothing_goes_twice),
 		cmocka_unit_test(with_sums_blocks_go_that_changed),
+		cmocka_unit_test(blocks_that_change_back_go_again),
+		cmocka_unit_test(changes_are_estimated),
+		cmocka_unit_test(devices_hash_as_the_library_does),
 		cmocka_unit_test(images_of_all_kinds_arrive),
 		cmocka_unit_test(failures_are_told),
 		cmocka_unit_test(failures_of_reading_are_told),
