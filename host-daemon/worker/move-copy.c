@@ -52,32 +52,37 @@ void gcl_item_arrived(struct gcl_moving_item *item)
 	clReleaseEvent(steal_pointer(&item->arrival));
 }
 
-/* What it held there, as far as it is still so. */
-static void item_sums(const struct gcl_move *move, struct gcl_moving_item *item)
+/* What it holds there, as far as that is known. If nearly all of it has changed it all goes, and is
+ * not known any more: what finding out takes comes to the pause. */
+static struct gcl_copy_sums *item_sums(const struct gcl_move *move, struct gcl_moving_item *item)
 {
 	struct gcl_contents *contents = &item->root->contents;
+	bool whole = move->still && item->mostly;
 
-	if (!item->sums)
-		item->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
-	else if (contents->touched & BIT(move->to))
-		gcl_copy_sums_forget(item->sums);
-	contents->touched &= (uint8_t)~BIT(move->to);
+	if (!contents->sums)
+		contents->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
+	else if (whole || !(contents->summed & BIT(move->to)))
+		gcl_copy_sums_forget(contents->sums);
+	return whole ? NULL : contents->sums;
 }
 
 static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
 {
 	uint8_t valid = item->root->contents.valid;
+	struct gcl_copy_sums *sums;
 	cl_int status;
 
 	/* What was lost with a server can't be brought back. */
 	if (!valid)
 		return CL_SUCCESS;
+	sums = item_sums(move, item);
 	status = gcl_copy_fill(move->worker, item->root, (unsigned)__builtin_ctz(valid), move->to,
 			       &item->copy);
 	if (status != CL_SUCCESS)
 		return status;
-	item_sums(move, item);
-	item->copy.sums = item->sums;
+	item->root->contents.summed = BIT(move->to);
+	item->copy.sums = sums;
+	item->copy.still = move->still;
 	item->copy.cancel = &move->cancel;
 	item->copy.progress = &move->progress;
 	item->copying = true;
@@ -100,11 +105,43 @@ size_t gcl_move_fill(struct gcl_move *move, cl_int *bad)
 	return count;
 }
 
+/* Would another round leave less for the one after it? What has changed while the last one sent its
+ * bytes is what will change while as many are sent again. */
+static bool round_worth(struct gcl_move *move)
+{
+	uint64_t changed = 0;
+
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+		uint64_t some;
+
+		if (!item->copying)
+			continue;
+		if (!gcl_copy_estimate(&item->copy, &some))
+			return true;
+		item->mostly = some >= item->copy.size / 8 * 7;
+		changed += some;
+	}
+	return changed > REST_BYTES && changed <= move->sent / 4 * 3;
+}
+
+static void items_arrived(struct gcl_move *move)
+{
+	for (size_t i = 0; i < move->item_count; i++)
+		gcl_item_arrived(&move->items[i]);
+}
+
 void gcl_move_copy(struct gcl_move *move)
 {
 	struct gcl_copy_room *room = gcl_copy_room_create(0, 0);
 	cl_int status = room ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
 
+	move->vain = room && move->rounds && !move->still && !round_worth(move);
+	if (move->vain) {
+		items_arrived(move);
+		gcl_copy_room_destroy(room);
+		return;
+	}
 	for (size_t i = 0; i < move->item_count; i++) {
 		struct gcl_moving_item *item = &move->items[i];
 
@@ -133,10 +170,26 @@ static enum gcl_move_result copy_result(struct gcl_move *move, cl_int status)
 	return GCL_MOVE_COPY;
 }
 
+/* Of a round that was none. */
+static void items_leave(struct gcl_move *move)
+{
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_moving_item *item = &move->items[i];
+
+		if (item->copying)
+			gcl_copy_fini(&item->copy);
+		item->copying = false;
+	}
+}
+
 enum gcl_move_result gcl_move_copied(struct gcl_move *move)
 {
 	cl_int status = CL_SUCCESS;
 
+	if (move->vain) {
+		items_leave(move);
+		return GCL_MOVE_DONE;
+	}
 	move->sent_before = move->sent;
 	move->sent = 0;
 	for (size_t i = 0; i < move->item_count; i++) {
@@ -162,8 +215,9 @@ enum gcl_move_result gcl_move_copied(struct gcl_move *move)
 /* Is there no point in another one? */
 static bool rounds_end(const struct gcl_move *move)
 {
-	return move->rounds && (move->sent <= REST_BYTES || move->rounds >= ROUNDS_MAX ||
-				(move->rounds > 1 && move->sent > move->sent_before / 4 * 3));
+	return move->rounds &&
+	       (move->vain || move->sent <= REST_BYTES || move->rounds >= ROUNDS_MAX ||
+		(move->rounds > 1 && move->sent > move->sent_before / 4 * 3));
 }
 
 /* All that writes to what is to be copied. Return: false without memory. */
@@ -190,9 +244,11 @@ static enum gcl_move_result round_go_on(struct gcl_move *move)
 	if (move->copying) {
 		move->copying = false;
 		result = gcl_move_copied(move);
-		move->rounds++;
-		atomic_fetch_add_explicit(&move->worker->page->move.ahead, move->sent,
-					  memory_order_relaxed);
+		if (!move->vain) {
+			move->rounds++;
+			atomic_fetch_add_explicit(&move->worker->page->move.ahead, move->sent,
+						  memory_order_relaxed);
+		}
 		if (result != GCL_MOVE_DONE || rounds_end(move))
 			return result;
 		return writers_await(move) ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "check-device.h"
+#include "hasher.h"
 #include "memory.h"
 
 /* Clocks are compared by the quickest of so many round trips. */
@@ -115,6 +116,21 @@ static bool programs_make(struct gcl_move *move)
 	return true;
 }
 
+/* What is not memory of this host's is hashed where it is, when it comes back, too. Whatever can't
+ * be is read. */
+static void hashers_make(struct gcl_move *move)
+{
+	for (size_t i = 0; i < move->context_count; i++) {
+		struct gcl_moving_context *it = &move->contexts[i];
+		cl_context home = it->context->handles[GCL_HOME];
+
+		if (!it->hashers[0] && !gcl_context_memory(home))
+			it->hashers[0] = gcl_hasher_create(home, move->homes[0]);
+		if (!it->hashers[1])
+			it->hashers[1] = gcl_hasher_create(it->there, move->side.device);
+	}
+}
+
 void gcl_move_prepare(struct gcl_move *move)
 {
 	if (move->to == GCL_HOME || gcl_move_injected(move, 1))
@@ -123,10 +139,17 @@ void gcl_move_prepare(struct gcl_move *move)
 		return;
 	if (!devices_check(move) || !contexts_make(move) || gcl_move_injected(move, 3))
 		return;
-	programs_make(move);
+	if (programs_make(move))
+		hashers_make(move);
 }
 
 /* ------------------------------------------------------------ the session thread */
+
+static void hasher_enter(struct gcl_hasher **place, struct gcl_hasher **made)
+{
+	if (!*place)
+		*place = steal_pointer(made);
+}
 
 /* What the job has made is the session's now. Return: false without memory. */
 static bool made_enter(struct gcl_move *move)
@@ -141,10 +164,11 @@ static bool made_enter(struct gcl_move *move)
 	for (size_t i = 0; i < move->context_count; i++) {
 		struct gcl_context *context = move->contexts[i].context;
 
-		if (context->handles[move->to] || !move->contexts[i].there)
-			continue;
-		gcl_context_enter(worker, context, move->to,
-				  steal_pointer(&move->contexts[i].there));
+		if (!context->handles[move->to] && move->contexts[i].there)
+			gcl_context_enter(worker, context, move->to,
+					  steal_pointer(&move->contexts[i].there));
+		hasher_enter(&context->hashers[GCL_HOME], &move->contexts[i].hashers[0]);
+		hasher_enter(&context->hashers[move->to], &move->contexts[i].hashers[1]);
 	}
 	for (size_t i = 0; i < move->program_count; i++)
 		if (gcl_program_enter(worker, move->programs[i].recipe, move->to,

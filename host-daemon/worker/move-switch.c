@@ -92,7 +92,10 @@ static void copy_give_up(struct gcl_move *move)
 static bool rest_copy(struct gcl_move *move)
 {
 	cl_int bad;
-	size_t count = gcl_move_fill(move, &bad);
+	size_t count;
+
+	move->still = true;
+	count = gcl_move_fill(move, &bad);
 
 	if (bad != CL_SUCCESS) {
 		move->result = GCL_MOVE_COPY;
@@ -139,8 +142,12 @@ static void contents_switch(struct gcl_move *move)
 		struct gcl_moving_item *item = &move->items[i];
 		struct gcl_contents *contents = &item->root->contents;
 
-		if (item->copied && contents->written <= item->ahead)
-			contents->valid |= BIT(move->to);
+		if (!item->copied || contents->written > item->ahead)
+			continue;
+		contents->valid |= BIT(move->to);
+		/* All sides that have the contents hold the same. */
+		if (contents->summed & BIT(move->to))
+			contents->summed = contents->valid;
 	}
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gather.h"
+#include "hasher.h"
 #include "jobs.h"
 
 /* Commands that a copy waits for may wait for the program themselves; for so long at most. */
@@ -264,7 +265,6 @@ static void items_free(struct gcl_move *move)
 		if (item->copying)
 			gcl_copy_fini(&item->copy);
 		gcl_item_arrived(item);
-		gcl_copy_sums_destroy(item->sums);
 		gcl_mem_put(item->root);
 	}
 	free(move->items);
@@ -297,6 +297,8 @@ static void move_fini(struct gcl_move *move)
 	for (size_t i = 0; i < move->context_count; i++) {
 		if (move->contexts[i].there)
 			clReleaseContext(move->contexts[i].there);
+		gcl_hasher_put(move->contexts[i].hashers[0]);
+		gcl_hasher_put(move->contexts[i].hashers[1]);
 		gcl_context_put(move->contexts[i].context);
 	}
 	free(move->queues);
@@ -381,7 +383,12 @@ static bool context_add(struct gcl_move *move, struct gcl_context *context)
 		return false;
 	move->contexts = grown;
 	grown += move->context_count++;
-	*grown = (struct gcl_moving_context){gcl_context_get(context), context->handles[move->to]};
+	*grown = (struct gcl_moving_context){
+		.context = gcl_context_get(context),
+		.there = context->handles[move->to],
+		.hashers = {gcl_hasher_get(context->hashers[GCL_HOME]),
+			    gcl_hasher_get(context->hashers[move->to])},
+	};
 	if (grown->there)
 		clRetainContext(grown->there);
 	return true;

@@ -21,8 +21,9 @@ struct gcl_moving_queue {
 
 /* A context of these queues. */
 struct gcl_moving_context {
-	struct gcl_context *context; /* a reference; for the session thread */
-	cl_context there;	     /* a reference; made by the job, unless it was there */
+	struct gcl_context *context;   /* a reference; for the session thread */
+	cl_context there;	       /* a reference; made by the job, unless it was there */
+	struct gcl_hasher *hashers[2]; /* at home and there; references; the same */
 };
 
 /* A program that kernels of these contexts are of. */
@@ -35,11 +36,11 @@ struct gcl_moving_program {
 /* A memory object that the queues have used. */
 struct gcl_moving_item {
 	struct gcl_mem *root; /* a reference; for the session thread */
-	struct gcl_copy_sums *sums;
 	struct gcl_copy copy; /* of this round */
 	cl_event arrival;     /* there, set when this round's copy is over; or NULL */
 	bool copying;	      /* it is in this round */
 	bool copied;	      /* once at least */
+	bool mostly;	      /* nearly all of it had changed when that was looked at last */
 	uint64_t ahead;	      /* there is what it held when sides.clock was this */
 };
 
@@ -76,6 +77,8 @@ struct gcl_move {
 
 	uint64_t clock; /* sides.clock that the round is of */
 	bool copying;	/* the job under way is a round's */
+	bool still;	/* the program stands */
+	bool vain;	/* the round wouldn't have left less for the next one, and was none */
 	unsigned rounds, tries;
 	uint64_t sent, sent_before;
 	uint64_t began, stopped; /* ns */

@@ -15,6 +15,7 @@
 
 #include "copy.h"
 #include "gather.h"
+#include "hasher.h"
 #include "jobs.h"
 #include "worker.h"
 
@@ -57,6 +58,7 @@ void gcl_contents_fini(struct gcl_contents *contents)
 {
 	writers_clear(contents, true);
 	free(contents->writers);
+	gcl_copy_sums_destroy(contents->sums);
 	for (unsigned i = 0; i < GCL_SIDES; i++)
 		if (contents->arriving[i])
 			clReleaseEvent(contents->arriving[i]);
@@ -108,6 +110,7 @@ void gcl_contents_leave(struct gcl_contents *contents, unsigned side)
 {
 	if (contents->valid != GCL_SIDES_ALL)
 		contents->valid &= (uint8_t)~BIT(side);
+	contents->summed = 0;
 	if (contents->arriving[side])
 		clReleaseEvent(contents->arriving[side]);
 	contents->arriving[side] = NULL;
@@ -180,7 +183,7 @@ static void use_tell(struct gcl_worker *worker, const struct gcl_command *comman
 	contents->users |= gcl_queue_bit(command->queue->id);
 	if (use->access & GCL_ACCESS_WRITE) {
 		contents->valid = BIT(command->side);
-		contents->touched |= BIT(command->side);
+		contents->summed &= (uint8_t)~BIT(command->side);
 		contents->written = ++worker->sides.clock;
 	} else if (contents->valid != GCL_SIDES_ALL) {
 		contents->valid |= BIT(command->side);
@@ -272,6 +275,12 @@ cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned f
 	clRetainMemObject(copy->to);
 	clRetainCommandQueue(copy->from_queue);
 	clRetainCommandQueue(copy->to_queue);
+	copy->from_memory = from == GCL_HOME && root->context->memory;
+	copy->to_memory = to == GCL_HOME && root->context->memory;
+	/* A kernel must not read what is for writing alone. */
+	if (!(root->flags & CL_MEM_WRITE_ONLY))
+		copy->hasher = gcl_hasher_get(root->context->hashers[from]);
+	root->contents.summed &= (uint8_t)~BIT(to);
 	return CL_SUCCESS;
 }
 
@@ -281,6 +290,7 @@ void gcl_copy_fini(struct gcl_copy *copy)
 	clReleaseMemObject(copy->to);
 	clReleaseCommandQueue(copy->from_queue);
 	clReleaseCommandQueue(copy->to_queue);
+	gcl_hasher_put(copy->hasher);
 }
 
 /* Roots that are needed here and aren't. Return: how many; some may be listed twice. */
@@ -316,7 +326,6 @@ static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command
 			return status;
 		loan->count++;
 		contents->valid |= BIT(command->side);
-		contents->touched |= BIT(command->side);
 		gcl_contents_arrive(contents, command->side, loan->arrival);
 	}
 	return CL_SUCCESS;

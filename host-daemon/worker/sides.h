@@ -33,7 +33,9 @@
 struct gcl_command;
 struct gcl_context;
 struct gcl_copy;
+struct gcl_copy_sums;
 struct gcl_entry;
+struct gcl_hasher;
 struct gcl_jobs;
 struct gcl_kernel;
 struct gcl_kernel_arg;
@@ -74,7 +76,8 @@ struct gcl_contents {
 	uint64_t users;		      /* a bit for each queue that used it; queues share bits */
 	cl_event arriving[GCL_SIDES]; /* a user event there, set when they have come, or when a
 				       * move doesn't write there any more; or NULL */
-	uint8_t touched;	      /* a bit for each side where others than a move wrote */
+	struct gcl_copy_sums *sums;   /* of a move; or NULL */
+	uint8_t summed;		      /* a bit for each side that holds what they say */
 	struct gcl_writer *writers;   /* while sides are in use */
 	uint32_t writer_count, writer_room;
 };
@@ -160,6 +163,10 @@ cl_context gcl_context_on(struct gcl_worker *worker, struct gcl_context *context
 /** gcl_context_enter() - it was made there by somebody else: @there, taken over. */
 void gcl_context_enter(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
 		       cl_context there);
+
+/** gcl_context_memory() - is what @context has at home memory of this host's, that can be used
+ * where it is? From any thread. */
+bool gcl_context_memory(cl_context context);
 
 /** gcl_context_leave() - release what it has there. */
 void gcl_context_leave(struct gcl_context *context, unsigned side);

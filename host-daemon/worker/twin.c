@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hasher.h"
 #include "memory.h"
 #include "program.h"
 
@@ -52,19 +53,44 @@ void gcl_context_enter(struct gcl_worker *worker, struct gcl_context *context, u
 	twins_note(&worker->sides.contexts, &context->twins);
 }
 
+/* Return: how many, at most GCL_PAGE_DEVICES_MAX. */
+static size_t context_devices(cl_context context, cl_device_id *devices, cl_int *status)
+{
+	size_t size = 0;
+
+	*status = clGetContextInfo(context, CL_CONTEXT_DEVICES, 0, NULL, &size);
+	if (*status == CL_SUCCESS && size > GCL_PAGE_DEVICES_MAX * sizeof *devices)
+		*status = CL_OUT_OF_RESOURCES;
+	if (*status == CL_SUCCESS)
+		*status = clGetContextInfo(context, CL_CONTEXT_DEVICES, size, devices, NULL);
+	return *status == CL_SUCCESS ? size / sizeof *devices : 0;
+}
+
 /* The first of its devices is as good as another one: all of them see its memory. */
 static cl_device_id context_device(const struct gcl_context *context, cl_int *status)
 {
 	cl_device_id devices[GCL_PAGE_DEVICES_MAX];
-	size_t size = 0;
 
-	*status = clGetContextInfo(context->handles[GCL_HOME], CL_CONTEXT_DEVICES, 0, NULL, &size);
-	if (*status == CL_SUCCESS && size > sizeof devices)
-		*status = CL_OUT_OF_RESOURCES;
-	if (*status == CL_SUCCESS)
-		*status = clGetContextInfo(context->handles[GCL_HOME], CL_CONTEXT_DEVICES, size,
-					   devices, NULL);
-	return *status == CL_SUCCESS ? devices[0] : NULL;
+	return context_devices(context->handles[GCL_HOME], devices, status) ? devices[0] : NULL;
+}
+
+bool gcl_context_memory(cl_context context)
+{
+	cl_device_id devices[GCL_PAGE_DEVICES_MAX];
+	cl_int status;
+	size_t count = context_devices(context, devices, &status);
+	bool memory = count;
+
+	for (size_t i = 0; i < count; i++) {
+		cl_device_type type = 0;
+		cl_bool unified = CL_FALSE;
+
+		clGetDeviceInfo(devices[i], CL_DEVICE_TYPE, sizeof type, &type, NULL);
+		clGetDeviceInfo(devices[i], CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof unified, &unified,
+				NULL);
+		memory &= type & CL_DEVICE_TYPE_CPU && unified;
+	}
+	return memory;
 }
 
 cl_command_queue gcl_context_copies(struct gcl_worker *worker, struct gcl_context *context,
@@ -77,6 +103,8 @@ cl_command_queue gcl_context_copies(struct gcl_worker *worker, struct gcl_contex
 		return context->copies[side];
 	if (side == GCL_HOME)
 		device = context_device(context, status);
+	if (side == GCL_HOME)
+		context->memory = gcl_context_memory(handle);
 	if (device)
 		context->copies[side] = clCreateCommandQueue(handle, device, 0, status);
 	return context->copies[side];
@@ -175,6 +203,8 @@ cl_mem gcl_mem_on(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side,
 		return NULL;
 	mem->handles[side] = side == GCL_HOME ? home_create(worker, mem, parent, status)
 					      : mem_create(mem, context, parent, status);
+	if (!mem->parent)
+		mem->contents.summed &= (uint8_t)~BIT(side);
 	twins_note(&worker->sides.mems, &mem->twins);
 	return mem->handles[side];
 }
@@ -548,6 +578,7 @@ void gcl_context_leave(struct gcl_context *context, unsigned side)
 {
 	if (context->copies[side])
 		clReleaseCommandQueue(context->copies[side]);
+	gcl_hasher_put(steal_pointer(&context->hashers[side]));
 	if (context->handles[side])
 		clReleaseContext(context->handles[side]);
 	context->copies[side] = NULL;

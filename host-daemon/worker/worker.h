@@ -298,7 +298,9 @@ struct gcl_context {
 	uint32_t devices;		    /* as gcl_quota_devices() has it */
 	cl_context handles[GCL_SIDES];	    /* owned; NULL where it isn't */
 	cl_command_queue copies[GCL_SIDES]; /* for what goes from side to side; made when needed */
-	struct gcl_list twins;		    /* in sides.contexts, once it has any */
+	struct gcl_hasher *hashers[GCL_SIDES]; /* for what goes from there; a move's; or NULL */
+	bool memory;	       /* at home it is this host's memory; known with copies[GCL_HOME] */
+	struct gcl_list twins; /* in sides.contexts, once it has any */
 };
 
 struct gcl_context *gcl_context_get(struct gcl_context *context);
