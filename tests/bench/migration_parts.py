@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What tests/bench/migration measures: each part yields tables, (title, rows)."""
 
+import contextlib
+import math
 import os
 import pathlib
 import statistics
@@ -20,8 +22,8 @@ APART_S = 0.5  # programs of memory begin so long after each other
 RETRY_S = 0.1  # as migrant.c has it
 ALLOWED_S = 0.050  # of a pause, beside what the link takes for the rest
 
-# What others have published of partial migration, the time that is saved.
-PUBLISHED = {"compute": 82, "memory": 14}
+# What others have published of partial migration.
+PUBLISHED = {"compute": "1.82 times", "memory": "14% saved"}
 
 
 def progress(*words):
@@ -68,18 +70,25 @@ class Program:
 def programs_run(world, sizes, mover=None, apart=0):
     """@sizes: (MiB, kernels, pause) of each; @apart: s between beginnings. Return: what gain_rows() takes."""
     programs = [Program(world, i, *size) for i, size in enumerate(sizes)]
-    before = world.device_seconds()
+    meter = moving.Meter(world)
     for program in programs:
         program.go(apart if program.number else 0)
     if mover:
         mover(world, programs)
     for program in programs:
         program.join()
-    ends = [program.ended for program in programs]
+    took, devices, others = meter.stop()
     total = max(program.start + program.ended for program in programs) - programs[0].start
-    moves = world.control.done("status")["moves"]["done"] if world.way else 0
-    shorts = sum(program.shorts for program in programs)
-    return total, statistics.mean(ends), moves, shorts, world.device_seconds() - before
+    return {
+        "total": total,
+        "mean": statistics.mean(program.ended for program in programs),
+        "moves": world.control.done("status")["moves"]["done"] if world.way else 0,
+        "shorts": sum(program.shorts for program in programs),
+        "shares": [seconds / took for seconds in devices],
+        # What would be left of it if nothing else had run where it had to: of those devices that
+        # were used at all the one that lost least.
+        "alone": total - min(other for other, own in zip(others, devices) if own > 0.05 * took),
+    }
 
 
 def kernels_calibrate(options, pause_us=0):
@@ -87,7 +96,7 @@ def kernels_calibrate(options, pause_us=0):
     count = 100
     while True:
         with World(options, way=None) as world:
-            took = programs_run(world, [(16, count, pause_us)])[0]
+            took = programs_run(world, [(16, count, pause_us)])["total"]
         if took >= 1 or count > 1e6:
             return max(10, int(count / took * options.seconds))
         count *= 4
@@ -99,19 +108,28 @@ def half_move(world, programs):
         world.move(program.guest, moving.SERVER)
 
 
+def spread(values):
+    """The median, and the range."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
 def gain_rows(cases, published):
-    """@cases: {name: [(makespan, mean, moves, shorts, device time)]}; the first is compared with."""
-    rows, first = [], None
+    """@cases: {name: runs}; the first is compared with, run by run, since what else the machine does
+    changes slowly. @published: % more work in the same time, or less time."""
+    first, rows = next(iter(cases.values())), []
     for name, runs in cases.items():
-        makespan, mean, moves, shorts, device = (statistics.median(run[i] for run in runs) for i in range(5))
-        first = first or (makespan, mean)
+        middle = {key: statistics.median(run[key] for run in runs) for key in ("total", "mean", "moves", "shorts")}
+        shares = (statistics.median(column) for column in zip(*(run["shares"] for run in runs)))
+        pairs = list(zip(first, runs))
         rows.append({
-            "case": name, "total s": makespan, "mean s": mean,
-            "total saved %": 100 * (1 - makespan / first[0]),
-            "times as fast": first[0] / makespan,
-            "mean saved %": 100 * (1 - mean / first[1]),
-            "published %": published, "CPUs had": device / makespan, "moves": moves, "failed allocations": shorts,
-            "runs": " ".join(f"{run[0]:.2f}" for run in runs),
+            "case": name, "total s": middle["total"], "mean s": middle["mean"],
+            "times as fast": spread([base["total"] / run["total"] for base, run in pairs]),
+            "less what others took": spread([base["alone"] / run["alone"] for base, run in pairs]),
+            "time saved %": 100 * (1 - statistics.median(run["total"] / base["total"] for base, run in pairs)),
+            "mean saved %": 100 * (1 - statistics.median(run["mean"] / base["mean"] for base, run in pairs)),
+            "published": published,
+            "CPU of each device": " ".join(f"{share:.2f}" for share in shares),
+            "moves": middle["moves"], "failed allocations": middle["shorts"],
         })  # fmt: skip
     return rows
 
@@ -225,7 +243,8 @@ def pause_row(task, where, runs, rate):
         "seen ms": middle["seen"] * 1e3,
         "pause ms": middle["pause"] * 1e3,
         "aim ms": (ALLOWED_S + dirty / rate) * 1e3,
-        "worst ms": max(run["pause"] for run in runs) * 1e3,
+        "seen / aim": middle["seen"] / (ALLOWED_S + dirty / rate),
+        "worst ms": max(run["seen"] for run in runs) * 1e3,
         "move s": middle["took"], "of that prepared": middle["prepare"],
         "ahead MiB": middle["ahead"] / MIB,
         "then MiB": middle["rest"] / MIB,
@@ -254,30 +273,56 @@ def part_pause(options):
 # ------------------------------------------------------------ stayers
 
 
+def stayer_start(world, loops):
+    """On the device's CPU: else it depends on where the program happens to run how long it waits."""
+    return world.guest("launch", loops, cpu=moving.cpus()[0])
+
+
 def stayer_run(world, stayer, seconds, mover=None, pause=0):
-    """Return: what it did each second, its latencies in us, and how many moves there were."""
+    """What the stayer did, while @mover went and came back all the time, @pause s after each move."""
+    worker = world.worker(stayer)
+    before = moving.thread_seconds(worker)
     stayer.say("go")
     end, moves = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         if mover:
-            world.move(mover, "home" if moves % 2 else moving.SERVER)
+            mover.away = not mover.away
+            world.move(mover, moving.SERVER if mover.away else "home")
             moves += 1
-        time.sleep(pause or 0.05)
-    if moves % 2:
-        world.move(mover, "home")
+        time.sleep(max(0, min(pause or 0.05, end - time.monotonic())))
     seen = figures(stayer)
-    return seen["rounds"] / seen["took"] * 1e9, seen["usual"] / 1e3, seen["late"] / 1e3, moves
+    return {
+        "rate": seen["rounds"] / seen["took"] * 1e9,
+        "cpu": (moving.thread_seconds(worker) - before) / seen["rounds"] * 1e6,
+        "usual": seen["usual"] / 1e3, "late": seen["late"] / 1e3, "moves": moves,
+    }  # fmt: skip
+
+
+def interval(values):
+    """The median, and what has it inside with 95% certainty, whatever the distribution is: the order
+    statistics between which fewer than 2.5% of fair coins' throws lie on either side."""
+    values, count, beyond, cut = sorted(values), len(values), 0, 0
+    while cut < count // 2:
+        beyond += math.comb(count, cut) / 2**count
+        if beyond > 0.025:
+            break
+        cut += 1
+    low, high = values[max(0, cut - 1)], values[min(count - 1, count - cut)]
+    return f"{statistics.median(values):.2f} ({low:.2f} to {high:.2f})"
 
 
 def stayers_row(name, runs, still):
-    """Other work of the machine only makes rates less: the best of the runs counts."""
-    usual, late, moves = (statistics.median(run[i] for run in runs) for i in (1, 2, 3))
-    base_usual, base_late = (statistics.median(run[i] for run in still) for i in (1, 2))
-    rate, base_rate = (max(run[0] for run in some) for some in (runs, still))
+    """Compared pair by pair, which were measured one right after the other."""
+    cost = {
+        key: [100 * (run[key] / base[key] - 1) for run, base in zip(runs, still)] for key in ("usual", "late", "cpu")
+    }
+    slower = [100 * (base["rate"] / run["rate"] - 1) for run, base in zip(runs, still)]
+    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     return {
-        "beside": name, "best launches/s": rate, "median us": usual, "99% us": late,
-        "rate, ratio": rate / base_rate, "median, ratio": usual / base_usual,
-        "99%, ratio": late / base_late, "moves": moves,
+        "beside": name, "launches/s": middle["rate"], "median us": middle["usual"], "99% us": middle["late"],
+        "CPU us each": middle["cpu"], "CPU more %": interval(cost["cpu"]),
+        "slower by %": interval(slower), "median more %": interval(cost["usual"]),
+        "99% more %": interval(cost["late"]), "moves": middle["moves"],
     }  # fmt: skip
 
 
@@ -285,14 +330,18 @@ def stayers_measure(options, loops):
     cases = {"nothing moves": (False, 0.05), "a move each second": (True, 1), "moves without end": (True, 0.001)}
     runs = {name: [] for name in cases}
     with World(options) as world:
-        stayer = world.guest("launch", loops)
+        stayer = stayer_start(world, loops)
         mover = world.guest("write", 64, 16, 10, 1)
         world.move(mover, moving.SERVER)
         world.move(mover, "home")
-        for number in range(2 * options.rounds):
-            progress(f"stayers, round {number + 1} of {2 * options.rounds}")
-            for name, (moves, pause) in cases.items():
-                runs[name].append(stayer_run(world, stayer, 2, mover if moves else None, pause))
+        mover.away = False
+        for number in range(options.pairs):
+            if number % 10 == 0:
+                progress(f"stayers, pair {number + 1} of {options.pairs}")
+            # There and back again, so that what changes by itself is in both.
+            for name in list(cases)[:: 1 if number % 2 else -1]:
+                moves, pause = cases[name]
+                runs[name].append(stayer_run(world, stayer, 1, mover if moves else None, pause))
     return [stayers_row(name, runs[name], runs["nothing moves"]) for name in cases]
 
 
@@ -304,11 +353,16 @@ def movable_launches(options, loops):
         "a server": ("tls", ()),
     }
     runs = {name: [] for name in worlds}
-    for number in range(options.rounds):
-        progress(f"stayers, what being movable costs, round {number + 1} of {options.rounds}")
+    with contextlib.ExitStack() as stack:
+        stayers = {}
         for name, (way, settings) in worlds.items():
-            with World(options, way=way, settings=settings) as world:
-                runs[name].append(stayer_run(world, world.guest("launch", loops), 2))
+            world = stack.enter_context(World(options, way=way, settings=settings))
+            stayers[name] = (world, stayer_start(world, loops))
+        for number in range(options.pairs):
+            if number % 10 == 0:
+                progress(f"stayers, what being movable costs, pair {number + 1} of {options.pairs}")
+            for name in list(worlds)[:: 1 if number % 2 else -1]:
+                runs[name].append(stayer_run(*stayers[name], 1))
     first = next(iter(worlds))
     return [stayers_row(name, runs[name], runs[first]) for name in worlds]
 

@@ -77,6 +77,43 @@ def process_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def thread_seconds(pid):
+    """The same, exactly: of all its threads."""
+    times = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[0]) for path in times) / 1e9
+
+
+def cpu_seconds(cpu):
+    """Time that the CPU was at programs' work, or lent to other machines."""
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name == f"cpu{cpu}":
+            user, nice, system, steal = (int(fields[i]) for i in (0, 1, 2, 7))
+            return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+    raise ValueError(f"no CPU {cpu}")
+
+
+class Meter:
+    """What the devices of a world had of their CPUs, and what others took of these."""
+
+    def __init__(self, world):
+        self.world = world
+        self.begin = time.monotonic()
+        self.before = self.read()
+
+    def read(self):
+        devices = self.world.device_seconds()
+        return devices, [cpu_seconds(cpu) for cpu, _ in zip(cpus(), devices)]
+
+    def stop(self):
+        """Return: s, CPU time of each device, that of others on its CPU."""
+        took = time.monotonic() - self.begin
+        devices, busy = (
+            [after - before for after, before in zip(*pair)] for pair in zip(self.read(), self.before)
+        )
+        return took, devices, [max(0, all - own) for all, own in zip(busy, devices)]
+
+
 class World:
     """A host, its programs, and, with @way "tls" or "unix", a server to move them to."""
 
@@ -136,23 +173,33 @@ class World:
 
     # ------------------------------------------------------------ programs
 
-    def guest(self, *words):
-        """A program, which waits for a line."""
+    def guest(self, *words, cpu=None):
+        """A program, which waits for a line; on that CPU alone, or where there is room."""
         guest = Guest(self.host, MIGRANT, *map(str, words))
         self.stack.enter_context(guest)
+        if cpu is not None:
+            for thread in os.listdir(f"/proc/{guest.pid}/task"):
+                os.sched_setaffinity(int(thread), {cpu})
         guest.expect("ready", PATIENCE)
         for session in self.control.done("status")["sessions"]:
             if f"pid {guest.pid}," in session["who"]:
                 guest.session = session["id"]
         return guest
 
-    def device_seconds(self):
-        """CPU time of all sessions' workers, the devices' threads, here and on the server."""
+    def worker(self, guest):
         sessions = self.control.done("status")["sessions"]
-        if self.way:
-            with Control(self.server) as control:
-                sessions += control.done("status")["sessions"]
-        return sum(process_seconds(session["worker_pid"]) for session in sessions)
+        return next(session["worker_pid"] for session in sessions if session["id"] == guest.session)
+
+    def device_seconds(self):
+        """CPU time of the sessions' workers, the devices' threads: here and on the server."""
+        daemons = [self.control]
+        with contextlib.ExitStack() as stack:
+            if self.way:
+                daemons.append(stack.enter_context(Control(self.server)))
+            return [
+                sum(process_seconds(session["worker_pid"]) for session in control.done("status")["sessions"])
+                for control in daemons
+            ]
 
     # ------------------------------------------------------------ moves
 
