@@ -3,7 +3,7 @@
  */
 #include <stdlib.h>
 
-#include "guest.h"
+#include "svm.h"
 
 /* What a notice needs on the notifier thread. */
 struct notice {
@@ -107,6 +107,7 @@ static void context_free(cl_context context)
 		gcl_device_put(context->devices[i]);
 	free(context->devices);
 	free(context->properties);
+	pthread_mutex_destroy(&context->svm_lock);
 	gcl_object_free(context);
 }
 
@@ -114,6 +115,7 @@ void gcl_context_put(cl_context context)
 {
 	if (!context || !gcl_object_put(context))
 		return;
+	gcl_svm_context_free(context);
 	gcl_post_release(context->base.session, context->base.id);
 	context_free(context);
 }
@@ -171,6 +173,7 @@ static cl_context context_create(const cl_context_properties *list,
 	context = gcl_object_new(GCL_KIND_CONTEXT, session);
 	REFUSE_NULL_IF(!context, CL_OUT_OF_HOST_MEMORY);
 	context->platform = devices[0]->platform;
+	pthread_mutex_init(&context->svm_lock, NULL);
 	status = context_fill(context, list, properties->size, count, devices);
 	if (status == CL_SUCCESS)
 		status = context_post(context);

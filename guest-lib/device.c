@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "extensions.h"
-#include "guest.h"
+#include "svm.h"
 
 #define DEVICE_API "1.2"
 
@@ -232,6 +232,8 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_i
 	case CL_DEVICE_EXTENSIONS:
 		return gcl_info_string(device->extensions, param_value_size, param_value,
 				       param_value_size_ret);
+	case CL_DEVICE_SVM_CAPABILITIES:
+		GCL_INFO_VALUE(cl_device_svm_capabilities, gcl_svm_device(device));
 	case CL_DEVICE_HALF_FP_CONFIG:
 		REFUSE_IF(!extension_offered(device, "cl_khr_fp16"), CL_INVALID_VALUE);
 		break;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "guest.h"
+#include "svm.h"
 
 static inline cl_int event_status(const struct _cl_event *event)
 {
@@ -240,6 +240,7 @@ cl_int gcl_event_wait(cl_event event)
 			TRY(gcl_queue_flush(event->queue));
 		TRY(gcl_session_wait(session, event_ended, event));
 	}
+	gcl_svm_settle(session);
 	return event_status(event) < 0 && session->lost ? CL_DEVICE_NOT_AVAILABLE : CL_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 #define GCL_GUEST_H
 
 #include "object.h"
+#include "ranges.h"
 #include "session.h"
 
 #include <CL/cl_ext.h>
@@ -95,6 +96,9 @@ struct _cl_context {
 	void(CL_CALLBACK *notify)(const char *text, const void *info, size_t size, void *data);
 	void *notify_data;
 	bool resident; /* all devices share memory with the host: buffers live in the heap */
+	pthread_mutex_t svm_lock; /* a leaf */
+	struct gcl_ranges svm;	  /* shared virtual memory: cl_mem by addresses; svm.c */
+	_Atomic bool svm_used;	  /* there has been some */
 };
 
 struct _cl_command_queue {
@@ -136,7 +140,11 @@ struct _cl_mem {
 	cl_mem_flags flags; /* as CL_MEM_FLAGS returns them */
 	size_t size;
 	void *host_ptr; /* of CL_MEM_USE_HOST_PTR (a sub-buffer's includes its origin) */
-	cl_mem parent;	/* sub-buffer's buffer, image buffer's buffer; holds a reference */
+	cl_mem parent;	/* sub-buffer's buffer, image buffer's buffer, or the SVM that a buffer was
+			 * made of; holds a reference */
+	bool svm;	/* shared virtual memory, which the program knows by host_ptr */
+	bool svm_space; /* and has addresses of this process */
+	bool hidden;	/* the program has no handle: the context ends without regard to it */
 	size_t origin;
 	bool resident;	      /* the contents are at heap; else on the device only */
 	uint64_t heap_offset; /* of a resident buffer; a payload in flight of others; GCL_HEAP_NONE

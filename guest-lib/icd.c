@@ -44,6 +44,7 @@ static const struct {
 	{"clGuestclOpenPlatform", (void *)clGuestclOpenPlatform},
 	{"clGuestclPlatformLost", (void *)clGuestclPlatformLost},
 	{"clGuestclClosePlatform", (void *)clGuestclClosePlatform},
+	{"clGuestclCreateSVMBuffer", (void *)clGuestclCreateSVMBuffer},
 };
 
 GCL_EXPORTED CL_API_ENTRY void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)

@@ -240,12 +240,14 @@ static cl_int mem_set(cl_kernel kernel, struct gcl_arg *arg, size_t size, const 
 	REFUSE_IF(size != sizeof(cl_mem), CL_INVALID_ARG_SIZE);
 	if (!mem) {
 		REFUSE_IF(image, CL_INVALID_MEM_OBJECT);
+		arg->wire.svm = false;
 		arg->wire.object = 0;
 		return CL_SUCCESS;
 	}
 	REFUSE_IF(image ? !gcl_mem_is_image(mem) : !gcl_mem_is_buffer(mem), CL_INVALID_MEM_OBJECT);
 	REFUSE_IF(mem->context != kernel->program->context, CL_INVALID_MEM_OBJECT);
 	TRY(gcl_mem_tell(mem));
+	arg->wire.svm = false;
 	arg->wire.object = mem->base.id;
 	return CL_SUCCESS;
 }

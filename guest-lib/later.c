@@ -97,72 +97,6 @@ CL_API_ENTRY cl_int CL_API_CALL clGetPipeInfo(cl_mem pipe, cl_pipe_info param_na
 	return CL_INVALID_MEM_OBJECT;
 }
 
-/* ------------------------------------------------------------ shared virtual memory */
-
-CL_API_ENTRY void *CL_API_CALL clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size,
-					  cl_uint alignment)
-{
-	return NULL;
-}
-
-CL_API_ENTRY void CL_API_CALL clSVMFree(cl_context context, void *pointer)
-{
-}
-
-static cl_int svm_command(cl_command_queue queue)
-{
-	REFUSE_IF(!gcl_valid(queue, GCL_KIND_QUEUE), CL_INVALID_COMMAND_QUEUE);
-	return CL_INVALID_OPERATION;
-}
-
-CL_API_ENTRY cl_int CL_API_CALL
-clEnqueueSVMFree(cl_command_queue queue, cl_uint num_pointers, void *pointers[],
-		 void(CL_CALLBACK *pfn_free_func)(cl_command_queue queue, cl_uint num_pointers,
-						  void *pointers[], void *user_data),
-		 void *user_data, cl_uint count, const cl_event *list, cl_event *event)
-{
-	return svm_command(queue);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMMemcpy(cl_command_queue queue, cl_bool blocking,
-						   void *to, const void *from, size_t size,
-						   cl_uint count, const cl_event *list,
-						   cl_event *event)
-{
-	return svm_command(queue);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMMemFill(cl_command_queue queue, void *pointer,
-						    const void *pattern, size_t pattern_size,
-						    size_t size, cl_uint count,
-						    const cl_event *list, cl_event *event)
-{
-	return svm_command(queue);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMMap(cl_command_queue queue, cl_bool blocking,
-						cl_map_flags flags, void *pointer, size_t size,
-						cl_uint count, const cl_event *list,
-						cl_event *event)
-{
-	return svm_command(queue);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue queue, void *pointer,
-						  cl_uint count, const cl_event *list,
-						  cl_event *event)
-{
-	return svm_command(queue);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMMigrateMem(cl_command_queue queue, cl_uint num_pointers,
-						       const void **pointers, const size_t *sizes,
-						       cl_mem_migration_flags flags, cl_uint count,
-						       const cl_event *list, cl_event *event)
-{
-	return svm_command(queue);
-}
-
 /* ------------------------------------------------------------ programs and kernels */
 
 CL_API_ENTRY cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, const void *il,
@@ -199,20 +133,6 @@ CL_API_ENTRY cl_kernel CL_API_CALL clCloneKernel(cl_kernel kernel, cl_int *errco
 	cl_int status = kernel_call(kernel);
 
 	REFUSE_NULL_IF(true, status);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint index,
-							 const void *value)
-{
-	return kernel_call(kernel);
-}
-
-CL_API_ENTRY cl_int CL_API_CALL clSetKernelExecInfo(cl_kernel kernel,
-						    cl_kernel_exec_info param_name,
-						    size_t param_value_size,
-						    const void *param_value)
-{
-	return kernel_call(kernel);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clGetKernelSubGroupInfo(cl_kernel kernel, cl_device_id device,

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "svm.h"
+
 #define MAP_FLAGS (CL_MAP_READ | CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)
 
 /* One call to map or unmap. */
@@ -110,12 +112,20 @@ static cl_mem contents_of(cl_mem mem)
 	return mem->type == CL_MEM_OBJECT_IMAGE1D_BUFFER ? mem->parent : mem;
 }
 
+/* The program's memory that contents are mapped to, or NULL. Not that of shared virtual memory
+ * which only has the address of something else here. */
+static uint8_t *host_memory(const struct _cl_mem *contents)
+{
+	return contents->svm && !contents->svm_space ? NULL : contents->host_ptr;
+}
+
 /* Is the program's memory of CL_MEM_USE_HOST_PTR another than what the device works on? */
 static bool has_copy(cl_mem mem)
 {
 	const struct _cl_mem *contents = contents_of(mem);
+	const uint8_t *memory = host_memory(contents);
 
-	return contents->host_ptr && contents->host_ptr != contents->heap;
+	return memory && memory != contents->heap;
 }
 
 /* Where the program finds the region. */
@@ -129,7 +139,9 @@ static cl_int mapping_place(cl_mem mem, struct gcl_mapping *mapping)
 
 	if (mem->type != CL_MEM_OBJECT_BUFFER)
 		at[0] *= mem->element_size;
-	box.bytes = contents->host_ptr ? contents->host_ptr : contents->heap;
+	box.bytes = host_memory(contents);
+	if (!box.bytes)
+		box.bytes = contents->heap;
 	if (box.bytes) {
 		mapping->ptr = gcl_box_at(&box, at).bytes;
 		return CL_SUCCESS;
@@ -338,6 +350,50 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue queue, 
 	mapping = mapping_take(mem, ptr);
 	REFUSE_IF(!mapping, CL_INVALID_VALUE);
 	status = mapping_return(&map, mapping);
+	free(mapping);
+	return status;
+}
+
+/* ------------------------------------------------------------ shared virtual memory */
+
+CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMMap(cl_command_queue queue, cl_bool blocking,
+						cl_map_flags flags, void *pointer, size_t size,
+						cl_uint count, const cl_event *list,
+						cl_event *event)
+{
+	struct map map = {queue, NULL, CL_COMMAND_SVM_MAP, blocking, count, list, event};
+	struct gcl_mapping like = {
+		.flags = flags, .region = {size, 1, 1}, .row_pitch = size, .slice_pitch = size};
+	void *ptr;
+
+	TRY(gcl_svm_command_check(queue));
+	REFUSE_IF(!pointer, CL_INVALID_VALUE);
+	REFUSE_IF(size == 0 || !map_flags_valid(flags), CL_INVALID_VALUE);
+	map.mem = gcl_svm_of(queue->context, pointer, size);
+	REFUSE_IF(!map.mem, CL_INVALID_VALUE);
+	TRY(gcl_waits_check(queue->context, count, list));
+	REFUSE_IF(queue->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
+	like.origin[0] = gcl_svm_offset(map.mem, pointer);
+	return map_run(&map, &like, &ptr);
+}
+
+/* What isn't mapped has nothing to be sent, and keeps its place all the same. */
+CL_API_ENTRY cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue queue, void *pointer,
+						  cl_uint count, const cl_event *list,
+						  cl_event *event)
+{
+	struct map map = {queue, NULL, CL_COMMAND_SVM_UNMAP, false, count, list, event};
+	struct gcl_mapping *mapping;
+	cl_int status;
+
+	TRY(gcl_svm_command_check(queue));
+	REFUSE_IF(!pointer, CL_INVALID_VALUE);
+	map.mem = gcl_svm_at(queue->context, pointer);
+	REFUSE_IF(!map.mem, CL_INVALID_VALUE);
+	TRY(gcl_waits_check(queue->context, count, list));
+	REFUSE_IF(queue->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
+	mapping = mapping_take(map.mem, pointer);
+	status = mapping ? mapping_return(&map, mapping) : order_run(&map, NULL);
 	free(mapping);
 	return status;
 }

@@ -12,6 +12,9 @@
 
 #include <stdlib.h>
 
+#include "svm-space.h"
+#include "svm.h"
+
 #define KNOWN_FLAGS (GCL_MEM_ACCESS_FLAGS | GCL_MEM_HOST_PTR_FLAGS | GCL_MEM_HOST_ACCESS_FLAGS)
 
 static bool at_most_one(cl_mem_flags flags, cl_mem_flags of)
@@ -47,7 +50,7 @@ cl_int gcl_mem_use(cl_command_queue queue, cl_mem mem)
 {
 	cl_int failed = atomic_load_explicit(&mem->base.failed, memory_order_relaxed);
 
-	REFUSE_IF(mem->type == CL_MEM_OBJECT_BUFFER && mem->parent &&
+	REFUSE_IF(mem->type == CL_MEM_OBJECT_BUFFER && mem->parent && !gcl_svm_part(mem) &&
 			  mem->origin % queue->device->base_align,
 		  CL_MISALIGNED_SUB_BUFFER_OFFSET);
 	REFUSE_IF(failed, failed);
@@ -83,6 +86,8 @@ static void mem_free(cl_mem mem)
 		mem->destructors = destructor->next;
 		free(destructor);
 	}
+	if (mem->svm_space)
+		gcl_svm_space_free(mem->host_ptr);
 	pthread_mutex_destroy(&mem->lock);
 	gcl_object_free(mem);
 }
@@ -135,7 +140,10 @@ static void mem_let_go(cl_mem mem, bool released)
 		free(mapping);
 	}
 	mem_put(mem->parent, released);
-	gcl_context_put(mem->context);
+	if (mem->svm)
+		gcl_svm_forget(mem);
+	if (!mem->hidden)
+		gcl_context_put(mem->context);
 }
 
 void gcl_mem_abandon(cl_mem mem)
@@ -243,6 +251,10 @@ static cl_int buffer_post(cl_mem mem, uint64_t block)
 	message.resident = mem->resident;
 	if (mem->resident)
 		message.heap_offset = mem->heap_offset;
+	if (gcl_svm_part(mem)) {
+		message.svm = mem->parent->base.id;
+		message.svm_offset = mem->origin;
+	}
 	if (block == GCL_HEAP_NONE)
 		return gcl_post(session, GCL_BUFFER_CREATE, &message.base);
 	gcl_block_expect(session, mem->base.id, block, NULL);
@@ -308,7 +320,7 @@ static cl_int buffer_place(cl_mem mem, const void *contents)
 CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags flags, size_t size,
 					       void *host_ptr, cl_int *errcode_ret)
 {
-	cl_mem mem;
+	cl_mem mem, svm;
 	cl_int status;
 
 	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
@@ -316,11 +328,14 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags 
 	REFUSE_NULL_IF(size == 0 || size > max_alloc(context), CL_INVALID_BUFFER_SIZE);
 	REFUSE_NULL_IF(!gcl_mem_host_ptr_valid(flags, host_ptr), CL_INVALID_HOST_PTR);
 	REFUSE_NULL_IF(context->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
-	mem = gcl_mem_new(context, CL_MEM_OBJECT_BUFFER, flags, NULL);
+	svm = flags & CL_MEM_USE_HOST_PTR ? gcl_svm_of(context, host_ptr, size) : NULL;
+	mem = gcl_mem_new(context, CL_MEM_OBJECT_BUFFER, flags, svm);
 	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
 	mem->size = size;
 	mem->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
-	status = buffer_place(mem, host_ptr);
+	if (svm)
+		mem->origin = gcl_svm_offset(svm, host_ptr);
+	status = svm ? CL_SUCCESS : buffer_place(mem, host_ptr);
 	if (status != CL_SUCCESS)
 		gcl_mem_abandon(mem);
 	REFUSE_NULL_IF(status != CL_SUCCESS, status);
@@ -389,7 +404,8 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateSubBuffer(cl_mem buffer, cl_mem_flags fl
 	const cl_buffer_region *region = info;
 	cl_mem mem;
 
-	REFUSE_NULL_IF(!gcl_mem_is_buffer(buffer) || buffer->parent, CL_INVALID_MEM_OBJECT);
+	REFUSE_NULL_IF(!gcl_mem_is_buffer(buffer) || (buffer->parent && !gcl_svm_part(buffer)),
+		       CL_INVALID_MEM_OBJECT);
 	REFUSE_NULL_IF(!gcl_mem_sub_flags_valid(buffer->flags, flags), CL_INVALID_VALUE);
 	REFUSE_NULL_IF(type != CL_BUFFER_CREATE_TYPE_REGION, CL_INVALID_VALUE);
 	REFUSE_NULL_IF(!region, CL_INVALID_VALUE);
@@ -421,7 +437,8 @@ static cl_int mem_tell_locked(cl_mem mem)
 
 	if (mem->told)
 		return CL_SUCCESS;
-	status = mem->parent ? sub_buffer_post(mem) : buffer_post(mem, GCL_HEAP_NONE);
+	status = mem->parent && !gcl_svm_part(mem) ? sub_buffer_post(mem)
+						   : buffer_post(mem, GCL_HEAP_NONE);
 	if (status == CL_SUCCESS)
 		atomic_store_explicit(&mem->told, true, memory_order_release);
 	return status;
@@ -462,9 +479,11 @@ CL_API_ENTRY cl_int CL_API_CALL clGetMemObjectInfo(cl_mem mem, cl_mem_info param
 	case CL_MEM_CONTEXT:
 		GCL_INFO_VALUE(cl_context, mem->context);
 	case CL_MEM_ASSOCIATED_MEMOBJECT:
-		GCL_INFO_VALUE(cl_mem, mem->parent);
+		GCL_INFO_VALUE(cl_mem, gcl_svm_part(mem) ? NULL : mem->parent);
 	case CL_MEM_OFFSET:
-		GCL_INFO_VALUE(size_t, mem->origin);
+		GCL_INFO_VALUE(size_t, gcl_svm_part(mem) ? 0 : mem->origin);
+	case CL_MEM_USES_SVM_POINTER:
+		GCL_INFO_VALUE(cl_bool, gcl_svm_at(mem->context, mem->host_ptr) != NULL);
 	default:
 		return CL_INVALID_VALUE;
 	}

@@ -5,7 +5,7 @@
  * that from any event's completion, out-of-order queues only from the answer to QUEUE_SYNC, which
  * the host gives after the completions of all commands before it.
  */
-#include "guest.h"
+#include "svm.h"
 
 #define QUEUE_PROPERTIES (CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE)
 
@@ -198,6 +198,7 @@ cl_int gcl_queue_finish(cl_command_queue queue)
 	REFUSE_IF(failed, failed);
 	if (!queue_idle(queue))
 		TRY(queue_sync(queue));
+	gcl_svm_settle(queue->base.session);
 	if (atomic_load_explicit(&queue->failed, memory_order_relaxed) == 0)
 		return CL_SUCCESS;
 	return atomic_exchange_explicit(&queue->failed, 0, memory_order_relaxed);

@@ -91,6 +91,8 @@ static uint64_t answered_request(unsigned number, const ProtobufCMessage *messag
 		return ((const Gcl__BinariesAnswer *)message)->request;
 	case GCL_ANSWER_ARG_PROBE:
 		return ((const Gcl__ArgProbeAnswer *)message)->request;
+	case GCL_ANSWER_SVM:
+		return ((const Gcl__SvmAnswer *)message)->request;
 	default:
 		return 0;
 	}
@@ -128,7 +130,8 @@ static int handle_message(struct gcl_session *session, const struct gcl_frame *h
 {
 	ProtobufCMessage *message;
 
-	if (head->number >= GCL_ANSWER_SUB_DEVICES && head->number <= GCL_ANSWER_ARG_PROBE)
+	if ((head->number >= GCL_ANSWER_SUB_DEVICES && head->number <= GCL_ANSWER_ARG_PROBE) ||
+	    head->number == GCL_ANSWER_SVM)
 		return handle_answer(session, head->number, body, size);
 	message = gcl_message_unpack(&session->arena, head->number, body, size);
 	if (!message)

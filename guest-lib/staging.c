@@ -255,7 +255,8 @@ static cl_int staged_run(const struct gcl_transfer *transfer)
 	if (transfer->write)
 		gcl_box_copy(&staging, &transfer->host, size);
 	else
-		gcl_staged_copy_to(completion, &transfer->host, &staging, size, NULL);
+		gcl_staged_copy_to(completion, &transfer->host, &staging, size,
+				   transfer->mem->svm ? transfer->mem : NULL);
 	return gcl_transfer_post(transfer, block, completion);
 }
 

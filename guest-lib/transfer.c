@@ -78,13 +78,19 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue queue, cl_
 
 /* ------------------------------------------------------------ copy */
 
+/* The object whose bytes they are, and where in it. */
+static cl_mem root_of(cl_mem mem, size_t *offset)
+{
+	for (; mem->parent; mem = mem->parent)
+		*offset += mem->origin;
+	return mem;
+}
+
 static bool ranges_overlap(cl_mem src, size_t src_offset, cl_mem dst, size_t dst_offset,
 			   size_t size)
 {
-	if ((src->parent ? src->parent : src) != (dst->parent ? dst->parent : dst))
+	if (root_of(src, &src_offset) != root_of(dst, &dst_offset))
 		return false;
-	src_offset += src->origin;
-	dst_offset += dst->origin;
 	return src_offset < dst_offset + size && dst_offset < src_offset + size;
 }
 

@@ -37,7 +37,8 @@
 	       "ms")                                                                               \
 	RESULT(COPY, NUMBER, "copying failed (OpenCL error -%llu)")                                \
 	RESULT(LOST, PLAIN, "the connection to the server was lost")                               \
-	RESULT(INJECTED, NUMBER, "a failure that a test asked for, at step %llu")
+	RESULT(INJECTED, NUMBER, "a failure that a test asked for, at step %llu")                  \
+	RESULT(SVM, NUMBER, "the server can't have shared virtual memory where it is here (0x%llx)")
 
 #define GCL_MOVE_PRINT_PLAIN(text, size, words, number)	 snprintf(text, size, words)
 #define GCL_MOVE_PRINT_NUMBER(text, size, words, number) snprintf(text, size, words, number)

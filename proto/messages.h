@@ -20,6 +20,7 @@
 #include "program.pb-c.h"
 #include "queue.pb-c.h"
 #include "session.pb-c.h"
+#include "svm.pb-c.h"
 
 /* clang-format off */
 #define GCL_MESSAGES_TO_WORKER(X)                                  \
@@ -60,7 +61,9 @@
 	X(35, PROGRAM_BINARIES, program_binaries)                  \
 	X(36, KERNEL_CREATE, kernel_create)                        \
 	X(37, ARG_PROBE, arg_probe)                                \
-	X(38, LAUNCH, launch)
+	X(38, LAUNCH, launch)                                      \
+	X(39, SVM_CREATE, svm_create)                              \
+	X(40, SVM_REACH, svm_reach)
 
 #define GCL_MESSAGES_TO_GUEST(X)                                   \
 	X(129, WELCOME, welcome)                                   \
@@ -75,7 +78,8 @@
 	X(138, ANSWER_BUILD, build_answer)                         \
 	X(139, ANSWER_BINARIES, binaries_answer)                   \
 	X(140, ANSWER_ARG_PROBE, arg_probe_answer)                 \
-	X(141, SESSION_ENDED, session_ended)
+	X(141, SESSION_ENDED, session_ended)                       \
+	X(142, ANSWER_SVM, svm_answer)
 /* clang-format on */
 
 #define GCL_MESSAGES(X) GCL_MESSAGES_TO_WORKER(X) GCL_MESSAGES_TO_GUEST(X)

@@ -35,6 +35,13 @@
 /* Data that travels inside a message instead of in the heap: kernel arguments, fill patterns. */
 #define GCL_INLINE_MAX 4096u
 
+/*
+ * Addresses that shared virtual memory has on both sides, unless the runtime wants it elsewhere:
+ * the kernel puts nothing there by itself, so that what is free in one process is in the other.
+ */
+#define GCL_SVM_FIRST 0x200000000000ull
+#define GCL_SVM_END   0x400000000000ull
+
 /* One wait list. */
 #define GCL_WAITS_MAX 65536u
 

@@ -69,4 +69,19 @@ typedef cl_bool(CL_API_CALL *clGuestclPlatformLost_fn)(cl_platform_id platform);
  */
 typedef void(CL_API_CALL *clGuestclClosePlatform_fn)(cl_platform_id platform);
 
+/**
+ * clGuestclCreateSVMBuffer() - shared virtual memory of the host's at just this address, and a
+ * buffer over it.
+ *
+ * For who has memory at the address already, and stands between a program and the host: nothing is
+ * mapped there in this process. Until it has been released
+ * clSetKernelArgSVMPointer() and clSetKernelExecInfo() take addresses in it, and clCreateBuffer()
+ * with CL_MEM_USE_HOST_PTR makes a part of it. Waits for the host. Return: NULL and
+ * CL_MEM_OBJECT_ALLOCATION_FAILURE: the host has no memory, CL_INVALID_HOST_PTR: not there;
+ * CL_INVALID_OPERATION: its devices know no such memory.
+ */
+typedef cl_mem(CL_API_CALL *clGuestclCreateSVMBuffer_fn)(cl_context context, cl_mem_flags flags,
+							 size_t size, void *address,
+							 cl_int *errcode_ret);
+
 #endif

@@ -159,6 +159,7 @@ static bool is_refused(uint32_t result)
 	case GCL_MOVE_FORMAT:
 	case GCL_MOVE_PROGRAM:
 	case GCL_MOVE_KERNEL:
+	case GCL_MOVE_SVM:
 		return true;
 	default:
 		return false;

@@ -87,6 +87,12 @@ static bool as_much(const struct info *here, const struct info *there)
 	return number(there) >= number(here);
 }
 
+/* Coarse-grained shared virtual memory, all of it that programs see. */
+static bool svm(const struct info *here, const struct info *there)
+{
+	return (number(here) & ~number(there) & CL_DEVICE_SVM_COARSE_GRAIN_BUFFER) == 0;
+}
+
 static bool as_fine(const struct info *here, const struct info *there)
 {
 	return number(there) <= number(here);
@@ -170,6 +176,7 @@ static const struct {
 	{CL_DEVICE_OPENCL_C_VERSION, version, GCL_MOVE_LACKS, ALWAYS},
 	{CL_DEVICE_EXTENSIONS, extensions, GCL_MOVE_LACKS, ALWAYS},
 	{CL_DEVICE_IMAGE_SUPPORT, bits, GCL_MOVE_LACKS, ALWAYS},
+	{CL_DEVICE_SVM_CAPABILITIES, svm, GCL_MOVE_LACKS, ALWAYS},
 	{CL_DEVICE_QUEUE_PROPERTIES, bits, GCL_MOVE_LACKS, ALWAYS},
 	{CL_DEVICE_SINGLE_FP_CONFIG, floats, GCL_MOVE_LACKS, ALWAYS},
 	{CL_DEVICE_DOUBLE_FP_CONFIG, floats, GCL_MOVE_LACKS, ALWAYS},

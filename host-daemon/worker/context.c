@@ -79,6 +79,7 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 		return -ENOMEM;
 	detail->refs = 1;
 	gcl_list_init(&detail->twins);
+	gcl_list_init(&detail->allocations);
 	entry->detail = detail;
 	if (!status)
 		detail->devices = gcl_quota_devices(worker, devices, message->n_devices);
@@ -89,6 +90,8 @@ int gcl_handle_context_create(struct gcl_worker *worker, const struct gcl_call *
 	if (!status)
 		context = clCreateContext(properties, (cl_uint)message->n_devices, devices,
 					  context_notice, (void *)(uintptr_t)message->id, &status);
+	if (context)
+		detail->svm = gcl_svm_offered(devices, message->n_devices);
 	gcl_object_made(worker, entry, context, status);
 	detail->handles[GCL_HOME] = entry->handle;
 	return 0;

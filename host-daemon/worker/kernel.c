@@ -5,6 +5,7 @@
  * that the runtime never takes a value for an object.
  */
 #include "program.h"
+#include "svm.h"
 
 #include <errno.h>
 
@@ -18,6 +19,7 @@ void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry)
 	if (!kernel)
 		return;
 	gcl_kernel_twins_fini(kernel);
+	gcl_svm_kernel_fini(kernel);
 	gcl_recipe_put(kernel->recipe);
 	gcl_context_put(kernel->owner);
 	gcl_program_put(kernel->program);

@@ -5,7 +5,7 @@
  * launch. An argument that the runtime refuses fails this launch and all later ones until it is set
  * again, as the guest has no reason to send it twice.
  */
-#include "range.h"
+#include "svm.h"
 
 #include <errno.h>
 
@@ -72,6 +72,8 @@ static int value_set(struct gcl_worker *worker, struct gcl_kernel *kernel, uint3
 static int arg_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const Gcl__Argument *arg,
 		   cl_int *status)
 {
+	if (arg->svm)
+		return gcl_svm_arg_set(worker, kernel, arg, status);
 	switch (arg->kind) {
 	case GCL_ARG_VALUE:
 		if (!arg->data.len || arg->data.len > GCL_INLINE_MAX)
@@ -162,11 +164,16 @@ static int kernel_prepare(struct gcl_worker *worker, struct gcl_kernel *kernel,
 
 		enum gcl_access access = arg->access;
 
-		if (arg->mem && arg->mem->flags & CL_MEM_READ_ONLY)
+		/* By pointers in it a kernel may come back to it, whatever its argument says. */
+		if (arg->svm_set)
+			access = GCL_ACCESS_WRITE;
+		else if (arg->mem && arg->mem->flags & CL_MEM_READ_ONLY)
 			access = GCL_ACCESS_READ;
 		if (arg->mem && gcl_use_note(worker, command, arg->mem, access))
 			return -ENOMEM;
 	}
+	if (gcl_svm_use(worker, kernel, command))
+		return -ENOMEM;
 	gcl_settle(worker, command);
 	if (!command->failed)
 		*handle = gcl_kernel_on(worker, kernel, command->side, &status);

@@ -6,7 +6,7 @@
  * host's access and checks them; the runtime never hears of them, since the worker's own transfers
  * must not be refused.
  */
-#include "memory.h"
+#include "svm.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,6 +59,7 @@ void gcl_mem_put(struct gcl_mem *mem)
 			clReleaseMemObject(mem->handles[i]);
 	gcl_contents_fini(&mem->contents);
 	gcl_list_remove(&mem->twins);
+	gcl_list_remove(&mem->svm_link);
 	gcl_context_put(mem->context);
 	gcl_mem_put(mem->parent);
 	free(mem);
@@ -81,6 +82,7 @@ struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_e
 	if (mem) {
 		mem->refs = 1;
 		gcl_list_init(&mem->twins);
+		gcl_list_init(&mem->svm_link);
 	}
 	(*out)->detail = mem;
 	return mem;
@@ -245,6 +247,8 @@ int gcl_handle_buffer_create(struct gcl_worker *worker, const struct gcl_call *c
 
 	if (!context)
 		return -EPROTO;
+	if (message->svm)
+		return gcl_svm_buffer_create(worker, message);
 	err = buffer_memory(worker, call, &flags, &host);
 	if (err)
 		return err;
@@ -276,6 +280,7 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 	unsigned side;
 	cl_int status;
 	struct gcl_mem *mem;
+	bool sound;
 
 	if (!parent || gcl_mem_is_image(parent) ||
 	    !gcl_range_inside(message->origin, message->size, parent->size))
@@ -285,14 +290,15 @@ int gcl_handle_sub_buffer_create(struct gcl_worker *worker, const struct gcl_cal
 		return entry ? -ENOMEM : -EPROTO;
 
 	mem->context = gcl_context_get(parent->context);
-	/* There are no parts of parts. */
-	if (!parent->parent)
+	/* There are no parts of parts, but of a buffer that is a part of SVM. */
+	sound = !parent->parent || (parent->svm && !parent->parent->parent);
+	if (sound)
 		mem->parent = gcl_mem_get(parent);
 	mem->type = CL_MEM_OBJECT_BUFFER;
 	mem->size = message->size;
 	mem->flags = gcl_mem_flags(message->flags);
 	mem->origin = message->origin;
-	status = parent->parent ? CL_INVALID_MEM_OBJECT : parent->failed;
+	status = sound ? parent->failed : CL_INVALID_MEM_OBJECT;
 	side = gcl_mem_away(parent);
 	if (status == CL_SUCCESS && side)
 		handle = gcl_mem_on(worker, mem, side, &status);

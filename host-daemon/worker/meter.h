@@ -12,7 +12,7 @@
 #ifndef GCL_METER_H
 #define GCL_METER_H
 
-#define CL_TARGET_OPENCL_VERSION 120
+#define CL_TARGET_OPENCL_VERSION 200
 
 #include <CL/cl.h>
 #include <stdbool.h>

@@ -261,6 +261,10 @@ static bool mem_prepare(struct gcl_move *move, struct gcl_mem *mem)
 	if (gcl_mem_on(worker, mem, move->to, &status) && (mem->parent || item_add(move, mem)))
 		return true;
 	move->result = move->to == GCL_HOME ? GCL_MOVE_MEMORY_HERE : GCL_MOVE_MEMORY_THERE;
+	if (mem->svm && status == CL_INVALID_HOST_PTR) {
+		move->result = GCL_MOVE_SVM;
+		move->value = (uintptr_t)mem->svm;
+	}
 	return false;
 }
 

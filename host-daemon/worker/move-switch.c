@@ -165,7 +165,9 @@ static void home_free(struct gcl_move *move)
 	for (size_t i = 0; i < move->item_count; i++) {
 		struct gcl_mem *root = move->items[i].root;
 
-		if (!(root->contents.users & others) && root->contents.valid & BIT(move->to))
+		/* Shared virtual memory might not be had at its address again. */
+		if (!root->svm && !(root->contents.users & others) &&
+		    root->contents.valid & BIT(move->to))
 			gcl_mem_leave(move->worker, root, GCL_HOME);
 	}
 }

@@ -12,7 +12,7 @@
 #ifndef GCL_RECIPE_H
 #define GCL_RECIPE_H
 
-#define CL_TARGET_OPENCL_VERSION 120
+#define CL_TARGET_OPENCL_VERSION 200
 
 #include <CL/cl.h>
 #include <stdbool.h>

@@ -25,6 +25,7 @@
 static clGuestclOpenPlatform_fn platform_open;
 static clGuestclPlatformLost_fn platform_lost;
 static clGuestclClosePlatform_fn platform_close;
+static clGuestclCreateSVMBuffer_fn svm_create;
 
 typedef void *(CL_API_CALL *address_fn)(const char *name);
 
@@ -58,7 +59,14 @@ static bool functions_find(void *library)
 	platform_open = (clGuestclOpenPlatform_fn)address("clGuestclOpenPlatform");
 	platform_lost = (clGuestclPlatformLost_fn)address("clGuestclPlatformLost");
 	platform_close = (clGuestclClosePlatform_fn)address("clGuestclClosePlatform");
-	return platform_open && platform_lost && platform_close;
+	svm_create = (clGuestclCreateSVMBuffer_fn)address("clGuestclCreateSVMBuffer");
+	return platform_open && platform_lost && platform_close && svm_create;
+}
+
+cl_mem gcl_side_svm(cl_context there, cl_mem_flags flags, uint64_t size, void *address,
+		    cl_int *status)
+{
+	return svm_create(there, flags, size, address, status);
 }
 
 const char *gcl_sides_load(const char *path)

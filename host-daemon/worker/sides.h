@@ -140,6 +140,11 @@ void gcl_side_cut(const struct gcl_side *side);
 /** gcl_side_lost() - the server can't be reached any more. */
 bool gcl_side_lost(const struct gcl_side *side);
 
+/** gcl_side_svm() - shared virtual memory there, in the context @there, at @address, as a buffer;
+ * waits for the server. Return: NULL and *@status. */
+cl_mem gcl_side_svm(cl_context there, cl_mem_flags flags, uint64_t size, void *address,
+		    cl_int *status);
+
 /** gcl_sides_queue_leave() - @queue is released, or goes elsewhere: back to its queue at home. */
 void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue);
 
@@ -225,6 +230,7 @@ cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, un
 /* A kernel's argument was set, at home: keep what the other sides will be told. The last one
  * returns 0 or -ENOMEM. */
 void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem);
+void gcl_arg_keep_svm(struct gcl_kernel_arg *arg, struct gcl_mem *mem, const void *pointer);
 void gcl_arg_keep_sampler(struct gcl_kernel_arg *arg, struct gcl_sampler *sampler);
 int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *data);
 

@@ -91,6 +91,7 @@ static const cl_device_info device_infos[] = {
 	CL_DEVICE_PARTITION_TYPE,
 	CL_DEVICE_PREFERRED_INTEROP_USER_SYNC,
 	CL_DEVICE_PRINTF_BUFFER_SIZE,
+	CL_DEVICE_SVM_CAPABILITIES,
 };
 /* clang-format on */
 

@@ -13,6 +13,7 @@
 #include "hasher.h"
 #include "memory.h"
 #include "program.h"
+#include "svm.h"
 
 #define BIT(side) ((uint8_t)(1u << (side)))
 
@@ -149,6 +150,11 @@ static cl_mem mem_create(const struct gcl_mem *mem, cl_context context, cl_mem p
 
 	if (gcl_mem_is_image(mem))
 		return image_create(mem, context, parent, status);
+	if (mem->svm && parent)
+		return clCreateBuffer(context, mem->flags | CL_MEM_USE_HOST_PTR, mem->size,
+				      mem->svm, status);
+	if (mem->svm)
+		return gcl_side_svm(context, mem->flags, mem->size, mem->svm, status);
 	if (parent)
 		return clCreateSubBuffer(parent, mem->flags, CL_BUFFER_CREATE_TYPE_REGION, &region,
 					 status);
@@ -285,6 +291,8 @@ static cl_sampler sampler_on(struct gcl_worker *worker, struct gcl_sampler *samp
 static void arg_forget(struct gcl_kernel_arg *arg)
 {
 	gcl_mem_put(steal_pointer(&arg->mem));
+	arg->svm = NULL;
+	arg->svm_set = false;
 	gcl_sampler_put(steal_pointer(&arg->sampler));
 	free(steal_pointer(&arg->data));
 	arg->size = 0;
@@ -300,6 +308,13 @@ void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem)
 	arg->size = sizeof(cl_mem);
 	if (mem && !mem->handles[GCL_HOME])
 		arg->stale |= BIT(GCL_HOME);
+}
+
+void gcl_arg_keep_svm(struct gcl_kernel_arg *arg, struct gcl_mem *mem, const void *pointer)
+{
+	gcl_arg_keep_mem(arg, mem);
+	arg->svm = pointer;
+	arg->svm_set = true;
 }
 
 void gcl_arg_keep_sampler(struct gcl_kernel_arg *arg, struct gcl_sampler *sampler)
@@ -339,6 +354,11 @@ static cl_int arg_set_on(struct gcl_worker *worker, struct gcl_kernel_arg *arg, 
 	cl_sampler sampler;
 	cl_mem mem = NULL;
 
+	if (arg->svm_set) {
+		if (arg->mem)
+			gcl_mem_on(worker, arg->mem, side, &status);
+		return status ? status : clSetKernelArgSVMPointer(kernel, index, arg->svm);
+	}
 	if (arg->sampler) {
 		sampler = sampler_on(worker, arg->sampler, side, &status);
 		return status ? status : clSetKernelArg(kernel, index, sizeof sampler, &sampler);
@@ -473,6 +493,12 @@ cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, un
 			return NULL;
 		arg->stale &= (uint8_t)~BIT(side);
 	}
+	if (handle && kernel->reach_stale & BIT(side)) {
+		*status = gcl_svm_reach_on(worker, kernel, handle, side);
+		if (*status != CL_SUCCESS)
+			return NULL;
+		kernel->reach_stale &= (uint8_t)~BIT(side);
+	}
 	return handle;
 }
 
@@ -532,6 +558,8 @@ static void kernels_drop(struct gcl_worker *worker, unsigned side)
 		kernel->twins[side] = NULL;
 		for (cl_uint i = 0; i < kernel->arg_count; i++)
 			kernel->args[i].stale |= BIT(side);
+		if (kernel->reach_count)
+			kernel->reach_stale |= BIT(side);
 	}
 }
 

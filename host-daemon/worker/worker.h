@@ -19,8 +19,9 @@
 #ifndef GCL_WORKER_H
 #define GCL_WORKER_H
 
-#define CL_TARGET_OPENCL_VERSION 120
+#define CL_TARGET_OPENCL_VERSION 200
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
 
 #include <CL/cl.h>
 #include <CL/cl_ext.h>
@@ -296,14 +297,20 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 struct gcl_context {
 	unsigned refs;			    /* the entry, queues, memory objects, samplers */
 	uint32_t devices;		    /* as gcl_quota_devices() has it */
+	bool svm;			    /* its devices offer coarse-grained SVM */
 	cl_context handles[GCL_SIDES];	    /* owned; NULL where it isn't */
 	cl_command_queue copies[GCL_SIDES]; /* for what goes from side to side; made when needed */
 	struct gcl_hasher *hashers[GCL_SIDES]; /* for what goes from there; a move's; or NULL */
-	bool memory;	       /* at home it is this host's memory; known with copies[GCL_HOME] */
-	struct gcl_list twins; /* in sides.contexts, once it has any */
+	bool memory;			       /* at home it is this host's memory; known with
+						* copies[GCL_HOME] */
+	struct gcl_list twins;		       /* in sides.contexts, once it has any */
+	struct gcl_list allocations;	       /* struct gcl_mem: its SVM, by svm_link */
 };
 
 struct gcl_context *gcl_context_get(struct gcl_context *context);
+
+/** gcl_svm_offered() - does one of them offer coarse-grained SVM? */
+bool gcl_svm_offered(const cl_device_id *devices, size_t count);
 
 /** gcl_context_put() - accepts NULL. */
 void gcl_context_put(struct gcl_context *context);
@@ -321,9 +328,12 @@ struct gcl_mem {
 	size_t element_size;	     /* of an image */
 	size_t extent[3]; /* of an image, layers of an array in its last dimension, unused ones 1 */
 	bool resident;
-	cl_mem_flags flags;	/* as the runtime got them, without host pointers */
-	uint64_t origin;	/* of a part of a buffer */
-	cl_image_format format; /* of an image */
+	cl_mem_flags flags;	  /* as the runtime got them, without host pointers */
+	uint64_t origin;	  /* of a part of a buffer */
+	cl_image_format format;	  /* of an image */
+	void *svm;		  /* shared virtual memory: where it is; of a buffer that is a part
+				   * of such, as well; else NULL */
+	struct gcl_list svm_link; /* in context.allocations */
 	struct gcl_contents contents;
 	struct gcl_list twins; /* in sides.mems, once it has any */
 };
@@ -364,6 +374,8 @@ struct gcl_kernel_arg {
 	struct gcl_sampler *sampler; /* a reference, or NULL */
 	void *data;		     /* of a value; owned */
 	uint64_t size;		     /* of a value, or of local memory */
+	const void *svm;	     /* a pointer into mem, or anywhere if that is NULL */
+	bool svm_set;
 };
 
 /* Detail of a GCL_KIND_SAMPLER entry. */
@@ -390,6 +402,10 @@ struct gcl_kernel {
 	struct gcl_recipe *recipe;   /* how that was made, as it was then; may be NULL */
 	cl_uint refused;       /* arguments that are refused: no launch until they are set again */
 	cl_int refused_status; /* of the last such argument */
+	uint64_t *reach;       /* ids of SVM that it reaches beside its arguments; owned */
+	size_t reach_count;
+	bool reaches;	     /* it has been said which */
+	uint8_t reach_stale; /* a bit for each side that has to be told yet */
 	cl_uint arg_count;
 	struct gcl_kernel_arg args[];
 };

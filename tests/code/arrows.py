@@ -31,6 +31,7 @@ ARROWS = {
     "guest-lib": {"guest-lib/ext", "virtio-cl", "virtio-cl/base", "proto", "CL"},
     # What the library offers beside OpenCL, to programs that know nothing else of it.
     "guest-lib/ext": {"CL"},
+    "guest-lib/tests": {"guest-lib", "virtio-cl"},
     "tests/ext": {"guest-lib/ext", "CL"},
     # What broker and worker say to each other.
     "host-daemon": set(),

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "messages.h"
+#include "session-limits.h"
 #include "session_fuzz.h"
 
 /* OpenCL's numbers, of which messages are full. */
@@ -269,6 +270,39 @@ static void seed_launch(void)
 	release_put(program(0));
 }
 
+static void seed_svm(void)
+{
+	Gcl__Argument *args[] = {
+		ARGUMENT(.index = 0, .kind = GCL_ARG_BUFFER, .svm = true, .pointer = 4096),
+	};
+
+	context_put(0);
+	PUT(SVM_CREATE, SvmCreate, svm_create, .id = mem(0), .context = context, .flags = 1,
+	    .size = 4096, .alignment = 64, .address = GCL_SVM_FIRST);
+	PUT(SVM_CREATE, SvmCreate, svm_create, .id = mem(1), .context = context, .size = 100);
+	PUT(BUFFER_CREATE, BufferCreate, buffer_create, .id = mem(2), .context = context,
+	    .flags = 1, .size = 256, .svm = mem(0), .svm_offset = 3840);
+	PUT(SUB_BUFFER_CREATE, SubBufferCreate, sub_buffer_create, .id = mem(3), .parent = mem(2),
+	    .flags = 1, .origin = 128, .size = 128);
+	PUT_PAYLOAD(BUFFER_WRITE, BufferWrite, buffer_write, 0, 16, COMMAND(.event = event(0)),
+		    .mem = mem(0), .offset = 8, .size = 16);
+	PUT(BUFFER_COPY, BufferCopy, buffer_copy, COMMAND(.event = event(1)), .src = mem(1),
+	    .dst = mem(3), .size = 32);
+	source_put(program(0), "kernel void k() { }");
+	PUT(PROGRAM_BUILD, ProgramBuild, program_build, .program = program(0),
+	    LIST(devices, device), .options = "");
+	PUT(KERNEL_CREATE, KernelCreate, kernel_create, .id = kernel, .program = program(0),
+	    .name = "k");
+	PUT(SVM_REACH, SvmReach, svm_reach, .kernel = kernel, LIST(mems, mem(0), mem(1)));
+	PUT(LAUNCH, Launch, launch, COMMAND(.event = event(2)), .kernel = kernel, .n_args = 1,
+	    .args = args, .dims = 1, LIST(global, 8));
+	sync_put();
+	release_put(mem(0));
+	release_put(mem(2));
+	release_put(mem(3));
+	release_put(kernel);
+}
+
 static void seed_programs(void)
 {
 	Gcl__ProgramCreateBinary binary = GCL__PROGRAM_CREATE_BINARY__INIT;
@@ -360,6 +394,7 @@ int main(int argc, char **argv)
 		{"launch", seed_launch, 0},
 		{"programs", seed_programs, 3},
 		{"sub-devices", seed_sub_devices, 0},
+		{"svm", seed_svm, 2},
 	};
 	bool check = argc == 3 && strcmp(argv[1], "--check") == 0;
 	int failed = 0;

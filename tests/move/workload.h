@@ -12,7 +12,9 @@
 #ifndef GCL_TESTS_MOVE_WORKLOAD_H
 #define GCL_TESTS_MOVE_WORKLOAD_H
 
+#ifndef CL_TARGET_OPENCL_VERSION
 #define CL_TARGET_OPENCL_VERSION 120
+#endif
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
 #include <CL/cl.h>
 
@@ -42,7 +44,7 @@ struct mode {
 };
 
 extern const struct mode mode_order, mode_shared, mode_parts, mode_images, mode_programs,
-	mode_times, mode_churn, mode_lossy;
+	mode_times, mode_churn, mode_lossy, mode_svm;
 
 /** must() - end the program with a line on stderr unless @code is CL_SUCCESS. */
 void must(const char *what, cl_int code);

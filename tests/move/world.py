@@ -28,6 +28,7 @@ ROUNDS = {
     "programs": 5,
     "times": 8,
     "churn": 9,
+    "svm": 7,
 }
 
 # Compiled kernels are kept from run to run. Tests that run at a time have their own.

@@ -163,9 +163,11 @@ cl_int clGetMemObjectInfo(cl_mem mem, cl_mem_info name, size_t size, void *value
 cl_int clSetMemObjectDestructorCallback(cl_mem mem, void(CL_CALLBACK *notify)(cl_mem, void *),
 					void *data)
 {
-	STUB_REFUSE(!stub_get(mem, STUB_MEM) || mem->destroyed, CL_INVALID_MEM_OBJECT);
-	mem->destroyed = notify;
-	mem->destroyed_data = data;
+	STUB_REFUSE(!stub_get(mem, STUB_MEM) || mem->destroyed[1], CL_INVALID_MEM_OBJECT);
+	mem->destroyed[1] = mem->destroyed[0];
+	mem->destroyed_data[1] = mem->destroyed_data[0];
+	mem->destroyed[0] = notify;
+	mem->destroyed_data[0] = data;
 	return CL_SUCCESS;
 }
 
@@ -174,8 +176,8 @@ cl_int clReleaseMemObject(cl_mem mem)
 	STUB_REFUSE(!mem, CL_INVALID_MEM_OBJECT);
 	if (!stub_unref(mem, STUB_MEM))
 		return CL_SUCCESS;
-	if (mem->destroyed)
-		mem->destroyed(mem, mem->destroyed_data);
+	for (int i = 0; i < 2 && mem->destroyed[i]; i++)
+		mem->destroyed[i](mem, mem->destroyed_data[i]);
 	if (mem->owned)
 		free(mem->data);
 	if (mem->parent)
@@ -212,4 +214,22 @@ cl_int clReleaseSampler(cl_sampler sampler)
 	clReleaseContext(sampler->context);
 	free(sampler);
 	return CL_SUCCESS;
+}
+
+/* ------------------------------------------------------------ shared virtual memory */
+
+void *clSVMAlloc(cl_context context, cl_svm_mem_flags flags, size_t size, cl_uint alignment)
+{
+	if (!stub_get(context, STUB_CONTEXT) || !size || size > SIZE_LIMIT ||
+	    flags & ~(cl_svm_mem_flags)(CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY) ||
+	    alignment & (alignment - 1) || alignment > 128)
+		return NULL;
+	return calloc(1, size);
+}
+
+void clSVMFree(cl_context context, void *pointer)
+{
+	if (!stub_get(context, STUB_CONTEXT))
+		abort();
+	free(pointer);
 }

@@ -348,6 +348,26 @@ cl_int clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, const void *
 	return CL_SUCCESS;
 }
 
+cl_int clSetKernelArgSVMPointer(cl_kernel kernel, cl_uint index, const void *value)
+{
+	(void)value;
+	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
+	STUB_REFUSE(index >= STUB_ARGS, CL_INVALID_ARG_INDEX);
+	STUB_REFUSE(index, CL_INVALID_ARG_VALUE);
+	kernel->buffer = NULL;
+	kernel->set[index] = true;
+	return CL_SUCCESS;
+}
+
+cl_int clSetKernelExecInfo(cl_kernel kernel, cl_kernel_exec_info name, size_t size,
+			   const void *value)
+{
+	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
+	STUB_REFUSE(!value || name != CL_KERNEL_EXEC_INFO_SVM_PTRS || size % sizeof(void *),
+		    CL_INVALID_VALUE);
+	return CL_SUCCESS;
+}
+
 cl_int clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
 			      const size_t *offset, const size_t *global, const size_t *local,
 			      cl_uint count, const cl_event *waits, cl_event *event)

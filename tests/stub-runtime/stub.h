@@ -1,5 +1,5 @@
 /*
- * A runtime without a device: what the worker calls of OpenCL 1.2, for tests and fuzzers.
+ * A runtime without a device: what the worker calls of OpenCL, for tests and fuzzers.
  *
  * One platform, one CPU device. Commands are done at once, inside the call that enqueues them;
  * their events complete at once too, unless they wait for a user event, and then callbacks come
@@ -10,8 +10,9 @@
 #ifndef STUB_RUNTIME_H
 #define STUB_RUNTIME_H
 
-#define CL_TARGET_OPENCL_VERSION 120
+#define CL_TARGET_OPENCL_VERSION 200
 #define CL_USE_DEPRECATED_OPENCL_1_1_APIS
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
 
 #include <CL/cl.h>
 #include <CL/cl_ext.h>
@@ -88,8 +89,8 @@ struct _cl_mem {
 	size_t element;
 	size_t extent[3];
 	size_t row, slice;
-	void(CL_CALLBACK *destroyed)(cl_mem, void *);
-	void *destroyed_data;
+	void(CL_CALLBACK *destroyed[2])(cl_mem, void *);
+	void *destroyed_data[2];
 };
 
 struct _cl_sampler {
