@@ -20,6 +20,7 @@ static struct {
 	pthread_mutex_t lock; /* protects the rest; held around changes of the mappings */
 	struct gcl_ranges taken;
 	uintptr_t next; /* 0: not drawn yet */
+	bool closed;	/* nothing can be there: it isn't tried again */
 } space = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -53,13 +54,12 @@ static uintptr_t page_up(uintptr_t address)
 static bool pages_map(uintptr_t first, uintptr_t end)
 {
 	void *wanted = (void *)first;
-	void *memory =
-		mmap(wanted, end - first, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	void *memory = mmap(wanted, end - first, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	/* A hint is followed where it can be; sanitizers know it, and not MAP_FIXED_NOREPLACE. */
 	if (memory == wanted)
 		return true;
-	/* Old kernels, and sanitizers, take the address for a hint. */
 	if (memory != MAP_FAILED)
 		munmap(memory, end - first);
 	return false;
@@ -77,7 +77,7 @@ static void next_draw_locked(void)
 
 static uintptr_t find_locked(size_t size)
 {
-	for (int i = 0; i < FIND_TRIES; i++) {
+	for (int i = 0; i < FIND_TRIES && !space.closed; i++) {
 		uintptr_t first;
 
 		if (!space.next || size > GCL_SVM_END - space.next)
@@ -87,6 +87,7 @@ static uintptr_t find_locked(size_t size)
 		if (pages_map(first, space.next))
 			return first;
 	}
+	space.closed = true;
 	return 0;
 }
 
