@@ -97,6 +97,7 @@ struct gcl_page_move {
 	_Atomic uint64_t done;	 /* moves that were, in all */
 	_Atomic uint64_t failed; /* that were given up */
 	_Atomic uint64_t lent;	 /* bytes that went between sides for commands, beside moves */
+	_Atomic uint64_t behind; /* copied once the program went on there; begun when it did */
 };
 
 /* In a MOVE note's extra: number of the place in the low half, and with these. In a MOVE_HOME

@@ -65,10 +65,10 @@ static void outcome_log(const struct gcl_worker_process *worker,
 		gcl_log_info(
 			broker,
 			"session %ju: moved to %s in %.3f s; it stood for %.1f ms; %ju bytes were "
-			"copied before, %ju then",
+			"copied before, %ju then, %ju behind",
 			(uintmax_t)worker->session, where, (double)outcome->took / 1e9,
 			(double)outcome->pause / 1e6, (uintmax_t)outcome->ahead,
-			(uintmax_t)outcome->rest);
+			(uintmax_t)outcome->rest, (uintmax_t)outcome->behind);
 	else if (outcome->result != GCL_MOVE_THERE)
 		gcl_log_warn(broker, "session %ju: not moved to %s: %s", (uintmax_t)worker->session,
 			     where, outcome->text);
@@ -88,6 +88,7 @@ static void outcome_make(const struct gcl_move *move, uint32_t result, const cha
 	outcome->bytes = gcl_page_read(&page->bytes);
 	outcome->ahead = gcl_page_read(&page->ahead);
 	outcome->rest = gcl_page_read(&page->rest);
+	outcome->behind = gcl_page_read(&page->behind);
 	outcome->took = gcl_page_read(&page->took);
 	outcome->pause = gcl_page_read(&page->pause);
 }

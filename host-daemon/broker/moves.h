@@ -63,7 +63,7 @@ struct gcl_move_outcome {
 	struct gcl_move_order order;
 	uint32_t result; /* enum gcl_move_result; its limit: the worker said nothing */
 	char text[256];	 /* one line: how it ended */
-	uint64_t bytes, ahead, rest;
+	uint64_t bytes, ahead, rest, behind;
 	uint64_t took, pause; /* ns */
 };
 

@@ -222,7 +222,7 @@ static void link_learn(struct gcl_placing_known *known, const struct gcl_move_ou
 /* How fast it writes: what was copied more than once, while it ran. */
 static void dirty_learn(struct gcl_placed *placed, const struct gcl_move_outcome *outcome)
 {
-	double copied = (double)outcome->ahead + (double)outcome->rest;
+	double copied = (double)outcome->ahead + (double)outcome->rest + (double)outcome->behind;
 	double ran = ((double)outcome->took - (double)outcome->pause) * 1e-9;
 	double again = copied - (double)outcome->bytes;
 

@@ -200,7 +200,7 @@ static void there_and_back(const char *server, unsigned links)
 	snprintf(words, sizeof words, "move 1 %s", server);
 	snprintf(text, sizeof text,
 		 "session 1: moved to %s in 1.50 s; it stood for 2.5 ms (copied 2.0M before, "
-		 "1.0M then)",
+		 "1.0M then, 3.0M behind)",
 		 server);
 	tool(words, 0, text);
 	assert_int_equal(far_sessions(), 1);

@@ -77,7 +77,7 @@ static bool has_ended(struct json_object *answer)
 
 static int moved_print(const struct watch *watch, struct json_object *answer)
 {
-	char text[256], where[96], ahead[32], rest[32];
+	char text[256], where[96], ahead[32], rest[32], behind[32];
 
 	gcl_view_clean(text, sizeof text, text_of(answer, "text"));
 	gcl_view_clean(where, sizeof where, text_of(answer, "server"));
@@ -91,12 +91,14 @@ static int moved_print(const struct watch *watch, struct json_object *answer)
 		return EXIT_SUCCESS;
 	}
 	printf("session %" PRIu64 ": moved %s%s in %.2f s; it stood for %.1f ms (copied %s before, "
-	       "%s then)\n",
+	       "%s then, %s behind)\n",
 	       watch->session, *where ? "to " : "home", where,
 	       (double)gcl_json_number(answer, "took_ns") / 1e9,
 	       (double)gcl_json_number(answer, "pause_ns") / 1e6,
 	       gcl_view_bytes((double)gcl_json_number(answer, "ahead_bytes"), ahead, sizeof ahead),
-	       gcl_view_bytes((double)gcl_json_number(answer, "rest_bytes"), rest, sizeof rest));
+	       gcl_view_bytes((double)gcl_json_number(answer, "rest_bytes"), rest, sizeof rest),
+	       gcl_view_bytes((double)gcl_json_number(answer, "behind_bytes"), behind,
+			      sizeof behind));
 	return EXIT_SUCCESS;
 }
 

@@ -155,6 +155,11 @@ bool gcl_copy_estimate(const struct gcl_copy *copy, uint64_t *changed)
 	*changed = 0;
 	if (copy->type != CL_MEM_OBJECT_BUFFER || !copy->sums || !gcl_copy_sums_known(copy->sums))
 		return false;
+	/* A small one that was written is taken for another one. */
+	if (!blocks) {
+		*changed = copy->size;
+		return true;
+	}
 	step = GCL_MIN(GCL_MAX(blocks / SAMPLE_MIN, 1u), SAMPLE_STEP);
 	count = (blocks + step - 1) / step;
 	hashes = calloc(count + 1, sizeof *hashes);

@@ -15,6 +15,9 @@
 /* So little can as well be copied while the program stands. */
 #define REST_BYTES (2u << 20)
 
+/* What is smaller is copied while the program stands, even if all of it has changed. */
+#define LEFT_BYTES (256u << 10)
+
 #define BIT(side) ((uint8_t)(1u << (side)))
 
 /* Does it have to be copied, or copied again? What a command has lent to another side meanwhile may
@@ -50,6 +53,14 @@ void gcl_item_arrived(struct gcl_moving_item *item)
 		return;
 	clSetUserEventStatus(item->arrival, CL_COMPLETE);
 	clReleaseEvent(steal_pointer(&item->arrival));
+}
+
+/* Has it been copied, nearly all of it for nothing? Then it goes when the program goes on, whose
+ * commands begin as soon as what they need has come. */
+static bool item_left(const struct gcl_move *move, const struct gcl_moving_item *item)
+{
+	return move->still && move->behind && item->copied && item->mostly &&
+	       item->root->size >= LEFT_BYTES;
 }
 
 /* What it holds there, as far as that is known. If nearly all of it has changed it all goes, and is
@@ -98,6 +109,9 @@ size_t gcl_move_fill(struct gcl_move *move, cl_int *bad)
 		struct gcl_moving_item *item = &move->items[i];
 
 		if (!item_wanted(move, item))
+			continue;
+		item->left = item_left(move, item);
+		if (item->left)
 			continue;
 		*bad = item_fill(move, item);
 		count += item->copying;
@@ -275,6 +289,7 @@ static void bytes_tell(const struct gcl_move *move)
 	atomic_store_explicit(&page->bytes, bytes, memory_order_relaxed);
 	atomic_store_explicit(&page->ahead, 0, memory_order_relaxed);
 	atomic_store_explicit(&page->rest, 0, memory_order_relaxed);
+	atomic_store_explicit(&page->behind, 0, memory_order_relaxed);
 }
 
 void gcl_move_rounds(struct gcl_move *move)

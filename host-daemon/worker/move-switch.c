@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The rest of a move: the session thread stands, queues are drained to the end of a command, what
- * was written since the last round is copied, and then they are on the other side.
+ * was written since the last round is copied, and then they are on the other side. Objects of which
+ * nearly all was written are sent when the program has gone on.
  *
  * Commands may wait for what the program does next, which nobody reads meanwhile: then it goes on,
  * and the end is tried again somewhat later.
@@ -88,6 +89,15 @@ static void copy_give_up(struct gcl_move *move)
 		;
 }
 
+/* Contents may only be where they come from when the program goes on. Not if they are to be given
+ * back there; nor if they come home while other queues stay away, which would need them there. */
+static bool behind_allowed(const struct gcl_move *move)
+{
+	if (move->to != GCL_HOME)
+		return !(move->note.extra & GCL_MOVE_FREE);
+	return !move->note.value && !GCL_MOVE_PLACE(move->note.extra);
+}
+
 /* Copies what is missing. */
 static bool rest_copy(struct gcl_move *move)
 {
@@ -95,6 +105,7 @@ static bool rest_copy(struct gcl_move *move)
 	size_t count;
 
 	move->still = true;
+	move->behind = behind_allowed(move);
 	count = gcl_move_fill(move, &bad);
 
 	if (bad != CL_SUCCESS) {
@@ -172,11 +183,26 @@ static void home_free(struct gcl_move *move)
 	}
 }
 
+/* What can't be sent is when a command needs it. */
+static void left_send(struct gcl_move *move)
+{
+	struct gcl_page_move *page = &move->worker->page->move;
+
+	for (size_t i = 0; i < move->item_count; i++) {
+		struct gcl_mem *root = move->items[i].root;
+
+		if (move->items[i].left && gcl_contents_send(move->worker, root, move->to))
+			atomic_fetch_add_explicit(&page->behind, gcl_mem_bytes(root),
+						  memory_order_relaxed);
+	}
+}
+
 static void switch_all(struct gcl_move *move)
 {
 	contents_switch(move);
 	for (size_t i = 0; i < move->queue_count; i++)
 		queue_switch(move, i);
+	left_send(move);
 	if (move->to == GCL_HOME || !(move->note.extra & GCL_MOVE_FREE))
 		return;
 	move->worker->sides.side[move->to].lean = true;

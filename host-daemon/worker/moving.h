@@ -41,6 +41,7 @@ struct gcl_moving_item {
 	bool copying;	      /* it is in this round */
 	bool copied;	      /* once at least */
 	bool mostly;	      /* nearly all of it had changed when that was looked at last */
+	bool left;	      /* for when the program goes on */
 	uint64_t ahead;	      /* there is what it held when sides.clock was this */
 };
 
@@ -78,6 +79,7 @@ struct gcl_move {
 	uint64_t clock; /* sides.clock that the round is of */
 	bool copying;	/* the job under way is a round's */
 	bool still;	/* the program stands */
+	bool behind;	/* what has mostly changed goes once the program goes on */
 	bool vain;	/* the round wouldn't have left less for the next one, and was none */
 	unsigned rounds, tries;
 	uint64_t sent, sent_before;

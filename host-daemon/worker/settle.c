@@ -356,12 +356,13 @@ static cl_event *before_list(struct gcl_worker *worker, const struct gcl_command
 	return events;
 }
 
-static cl_int loan_make(struct gcl_worker *worker, struct gcl_command *command, size_t missing,
-			struct loan **out)
+/* Of @missing objects of @context, none of which is in it yet. */
+static cl_int loan_create(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
+			  size_t missing, struct loan **out)
 {
 	struct loan *loan = calloc(1, sizeof *loan + missing * sizeof loan->copies[0]);
-	cl_context context;
 	cl_int status = CL_SUCCESS;
+	cl_context there;
 
 	*out = loan;
 	if (!loan)
@@ -376,15 +377,44 @@ static cl_int loan_make(struct gcl_worker *worker, struct gcl_command *command, 
 		worker->sides.room = gcl_copy_room_create(0, 0);
 	if (!worker->sides.lending || !worker->sides.room)
 		return CL_OUT_OF_HOST_MEMORY;
-	context = gcl_context_on(worker, command->queue->context, command->side, &status);
+	there = gcl_context_on(worker, context, side, &status);
 	if (status == CL_SUCCESS)
-		loan->arrival = clCreateUserEvent(context, &status);
+		loan->arrival = clCreateUserEvent(there, &status);
+	return status;
+}
+
+static cl_int loan_make(struct gcl_worker *worker, struct gcl_command *command, size_t missing,
+			struct loan **out)
+{
+	cl_int status = loan_create(worker, command->queue->context, command->side, missing, out);
+	struct loan *loan = *out;
+
 	if (status == CL_SUCCESS)
 		status = clEnqueueMarkerWithWaitList(command->queue->handle, command->wait_count,
 						     command->waits, &loan->marker);
 	if (status == CL_SUCCESS)
 		status = copies_fill(worker, command, loan);
 	return status;
+}
+
+bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned side)
+{
+	struct gcl_contents *contents = &root->contents;
+	struct loan *loan;
+	cl_int status = loan_create(worker, root->context, side, 1, &loan);
+
+	if (status == CL_SUCCESS)
+		status = gcl_copy_fill(worker, root, side_of(contents->valid), side,
+				       &loan->copies[0]);
+	if (status == CL_SUCCESS) {
+		loan->count = 1;
+		contents->valid |= BIT(side);
+		gcl_contents_arrive(contents, side, loan->arrival);
+		loan_begin(loan, CL_COMPLETE);
+	} else if (loan) {
+		loan_end(loan, status);
+	}
+	return status == CL_SUCCESS;
 }
 
 /* Sends what is missing. */

@@ -262,6 +262,10 @@ void gcl_contents_fini(struct gcl_contents *contents);
 cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned from, unsigned to,
 		     struct gcl_copy *copy);
 
+/** gcl_contents_send() - have the contents of @root, which nothing uses now, sent to @side, where
+ * it is made: commands there wait until they have come. Return: false: they aren't on their way. */
+bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned side);
+
 /** gcl_copy_fini() - let go of them. */
 void gcl_copy_fini(struct gcl_copy *copy);
 

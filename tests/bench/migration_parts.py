@@ -224,7 +224,7 @@ def pause_once(world, guest, where):
     moved = world.move(guest, where)
     time.sleep(0.6)
     seen = figures(guest)
-    ahead, rest = moved["ahead_bytes"], moved["rest_bytes"]
+    ahead, rest = moved["ahead_bytes"], moved["rest_bytes"] + moved.get("behind_bytes", 0)
     return {
         "seen": (seen["gap"] - seen["usual"]) / 1e9,
         "pause": moved["pause_ns"] / 1e9,

@@ -68,6 +68,23 @@ class Modes(Case):
                 self.check(mode)
         self.assert_clean()
 
+    def test_behind(self):
+        """What is written as a whole all the time is copied once ahead, and behind."""
+        places = self.start()
+        guest = places.guest("whole")
+        guest.run()
+        behind = {"s1": 0, "home": 0}
+        # Not each time: it may be in the middle of its buffers, or have waited for the CPU.
+        for where in 50 * ("s1", "home"):
+            behind[where] += places.moved(guest.session, where)["behind_bytes"]
+            if all(behind.values()):
+                break
+        self.assertTrue(all(behind.values()), behind)
+        guest.say("0")
+        sums = [guest.did(), guest.did(), guest.finish()]
+        self.assert_sums("whole", [sums[0][0], 0], sums)
+        self.assert_clean()
+
     def test_one_queue(self):
         """One of two that share a buffer's halves; and the other one later."""
         places = self.start(2)

@@ -185,7 +185,7 @@ static const struct mode *mode_find(const char *name)
 {
 	static const struct mode *const modes[] = {
 		&mode_order, &mode_shared, &mode_parts, &mode_images, &mode_programs,
-		&mode_times, &mode_churn,  &mode_lossy, &mode_svm,
+		&mode_times, &mode_churn,  &mode_lossy, &mode_svm,    &mode_whole,
 	};
 
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)

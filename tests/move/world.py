@@ -29,6 +29,7 @@ ROUNDS = {
     "times": 8,
     "churn": 9,
     "svm": 7,
+    "whole": 6,
 }
 
 # Compiled kernels are kept from run to run. Tests that run at a time have their own.

@@ -304,6 +304,19 @@ static void changes_are_estimated(void **state)
 	way = 0;
 }
 
+static void small_buffers_are_taken_for_changed(void **state)
+{
+	struct buffers buffers;
+	uint64_t changed;
+
+	buffers_init(&buffers, *state, GCL_COPY_BLOCK - 1);
+	buffers.copy.sums = gcl_copy_sums_create(GCL_COPY_BLOCK - 1);
+	buffers_round(&buffers, GCL_COPY_BLOCK - 1);
+	assert_true(gcl_copy_estimate(&buffers.copy, &changed));
+	assert_int_equal(changed, GCL_COPY_BLOCK - 1);
+	buffers_fini(&buffers);
+}
+
 static void devices_hash_as_the_library_does(void **state)
 {
 	static const size_t count = 37, step = 3;
@@ -674,6 +687,7 @@ int main(void)
 		cmocka_unit_test(with_sums_blocks_go_that_changed),
 		cmocka_unit_test(blocks_that_change_back_go_again),
 		cmocka_unit_test(changes_are_estimated),
+		cmocka_unit_test(small_buffers_are_taken_for_changed),
 		cmocka_unit_test(devices_hash_as_the_library_does),
 		cmocka_unit_test(images_of_all_kinds_arrive),
 		cmocka_unit_test(failures_are_told),
