@@ -53,6 +53,7 @@ static void device_answer_locked(cl_program program, const Gcl__ProgramDevice *t
 			continue;
 		built->status = told->build_status;
 		built->binary_type = told->binary_type;
+		built->variables_size = told->variables_size;
 		built->executable = told->build_status == CL_BUILD_SUCCESS &&
 				    (told->binary_type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE ||
 				     told->binary_type == CL_PROGRAM_BINARY_TYPE_NONE);
@@ -292,7 +293,7 @@ cl_int CL_API_CALL clCompileProgram(cl_program program, cl_uint num_devices,
 
 	TRY(build_list_check(program, num_devices, device_list, pfn_notify, user_data));
 	TRY(headers_check(num_input_headers, input_headers, header_include_names));
-	REFUSE_IF(!program->source, CL_INVALID_OPERATION);
+	REFUSE_IF(!program->source && !program->il, CL_INVALID_OPERATION);
 	REFUSE_IF(program->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
 	if (num_devices == 0) {
 		num_devices = program->device_count;

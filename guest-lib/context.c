@@ -103,6 +103,12 @@ bool gcl_context_has_device(const struct _cl_context *context, const struct _cl_
 
 static void context_free(cl_context context)
 {
+	struct gcl_context_destructor *destructor = context->destructors, *next;
+
+	for (; destructor; destructor = next) {
+		next = destructor->next;
+		free(destructor);
+	}
 	for (cl_uint i = 0; i < context->device_count; i++)
 		gcl_device_put(context->devices[i]);
 	free(context->devices);
@@ -111,13 +117,33 @@ static void context_free(cl_context context)
 	gcl_object_free(context);
 }
 
-void gcl_context_put(cl_context context)
+static void destructors_run(void *arg)
+{
+	cl_context context = arg;
+
+	for (const struct gcl_context_destructor *it = context->destructors; it; it = it->next)
+		it->fn(context, it->data);
+	context_free(context);
+}
+
+/* @released: by the program, on a thread of its own, where its callbacks may run. */
+static void context_put(cl_context context, bool released)
 {
 	if (!context || !gcl_object_put(context))
 		return;
 	gcl_svm_context_free(context);
 	gcl_post_release(context->base.session, context->base.id);
-	context_free(context);
+	atomic_store_explicit(&context->base.magic, 0, memory_order_release);
+	if (released)
+		destructors_run(context);
+	else if (!context->destructors ||
+		 gcl_notify(context->base.session, destructors_run, context))
+		context_free(context);
+}
+
+void gcl_context_put(cl_context context)
+{
+	context_put(context, false);
 }
 
 /* A device that is named twice is there once. */
@@ -250,7 +276,24 @@ CL_API_ENTRY cl_int CL_API_CALL clRetainContext(cl_context context)
 CL_API_ENTRY cl_int CL_API_CALL clReleaseContext(cl_context context)
 {
 	REFUSE_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
-	gcl_context_put(context);
+	context_put(context, true);
+	return CL_SUCCESS;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clSetContextDestructorCallback(
+	cl_context context, void(CL_CALLBACK *pfn_notify)(cl_context context, void *user_data),
+	void *user_data)
+{
+	struct gcl_context_destructor *destructor;
+
+	REFUSE_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
+	REFUSE_IF(!pfn_notify, CL_INVALID_VALUE);
+	destructor = malloc(sizeof *destructor);
+	REFUSE_IF(!destructor, CL_OUT_OF_HOST_MEMORY);
+	*destructor = (struct gcl_context_destructor){
+		.next = context->destructors, .fn = pfn_notify, .data = user_data};
+	while (!atomic_compare_exchange_weak(&context->destructors, &destructor->next, destructor))
+		;
 	return CL_SUCCESS;
 }
 

@@ -1,20 +1,11 @@
 /*
- * Devices: what the host says of them, less what remoting can't carry, and sub-devices.
- *
- * The API offered here is OpenCL 1.2, so that is what devices say they are, and only extensions are
- * shown that need no entry point beyond it.
+ * Devices: what the host says of them, less what remoting can't carry (feature.c), and sub-devices.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "extensions.h"
+#include "feature.h"
 #include "svm.h"
-
-#define DEVICE_API "1.2"
-
-#define EXTENSION_NAME(name) #name,
-static const char *const extensions[] = {GCL_EXTENSIONS(EXTENSION_NAME)};
-#undef EXTENSION_NAME
+#include "version.h"
 
 static const Gcl__Info *device_info(const Gcl__Device *host, cl_uint name)
 {
@@ -32,30 +23,12 @@ static uint64_t device_number(const Gcl__Device *host, cl_uint name)
 	return value;
 }
 
-/* "OpenCL 3.0 rest" becomes "OpenCL 1.2 rest" where @prefix is "OpenCL "; older versions stay. */
-static char *version_lowered(const Gcl__Device *host, cl_uint name, const char *prefix)
+/* Of the host's text. NULL without memory. */
+static char *version_shown(const Gcl__Device *host, cl_uint name, const char *prefix)
 {
 	_cleanup_free_ char *text = gcl_host_text(host->infos, host->n_infos, name);
-	size_t length = strlen(prefix);
-	char *lowered = NULL;
-	const char *rest;
 
-	if (!text)
-		return NULL;
-	rest = strncmp(text, prefix, length) == 0 ? strchr(text + length, ' ') : NULL;
-	if (!rest || strtod(text + length, NULL) <= strtod(DEVICE_API, NULL))
-		return steal_pointer(&text);
-	if (asprintf(&lowered, "%s" DEVICE_API "%s", prefix, rest) < 0)
-		return NULL;
-	return lowered;
-}
-
-static bool extension_kept(const char *name)
-{
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(extensions); i++)
-		if (strcmp(name, extensions[i]) == 0)
-			return true;
-	return false;
+	return text ? gcl_version_text(text, prefix) : NULL;
 }
 
 static char *extensions_filtered(const Gcl__Device *host)
@@ -68,7 +41,7 @@ static char *extensions_filtered(const Gcl__Device *host)
 	if (!kept)
 		return NULL;
 	for (char *name = strtok_r(all, " ", &save); name; name = strtok_r(NULL, " ", &save)) {
-		if (!extension_kept(name))
+		if (!gcl_extension_kept(name))
 			continue;
 		if (end != kept)
 			*end++ = ' ';
@@ -78,7 +51,7 @@ static char *extensions_filtered(const Gcl__Device *host)
 }
 
 /* Is @name one of the words of the list? */
-static bool extension_offered(const struct _cl_device_id *device, const char *name)
+bool gcl_device_has_extension(const struct _cl_device_id *device, const char *name)
 {
 	size_t length = strlen(name);
 	const char *found = device->extensions;
@@ -120,11 +93,14 @@ cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__
 	for (cl_uint i = 0; i < GCL_DEVICE_INFO_COUNT; i++)
 		device->infos[i] = device_info(host, GCL_DEVICE_INFO_FIRST + i);
 	device_limits(device, host);
-	device->version = version_lowered(host, CL_DEVICE_VERSION, "OpenCL ");
-	device->c_version = version_lowered(host, CL_DEVICE_OPENCL_C_VERSION, "OpenCL C ");
+	device->version = version_shown(host, CL_DEVICE_VERSION, "OpenCL ");
+	device->c_version = version_shown(host, CL_DEVICE_OPENCL_C_VERSION, "OpenCL C ");
 	device->extensions = extensions_filtered(host);
 	if (!device->version || !device->c_version || !device->extensions)
 		return CL_OUT_OF_HOST_MEMORY;
+	device->api = gcl_version_of(device->version, "OpenCL ");
+	device->non_uniform = device->api >= CL_MAKE_VERSION(3, 0, 0) &&
+			      device_number(host, CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT);
 	return CL_SUCCESS;
 }
 
@@ -194,7 +170,9 @@ static cl_int device_host_value(cl_device_id device, cl_device_info param_name,
 	cl_uint index = param_name - GCL_DEVICE_INFO_FIRST;
 	const Gcl__Info *info;
 
-	REFUSE_IF(index >= GCL_DEVICE_INFO_COUNT, CL_INVALID_VALUE);
+	if (index >= GCL_DEVICE_INFO_COUNT)
+		return gcl_feature_info(device, param_name, param_value_size, param_value,
+					param_value_size_ret);
 	info = device->infos[index];
 	REFUSE_IF(!info, CL_INVALID_VALUE);
 	return gcl_info(info->value.data, info->value.len, param_value_size, param_value,
@@ -235,7 +213,7 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_i
 	case CL_DEVICE_SVM_CAPABILITIES:
 		GCL_INFO_VALUE(cl_device_svm_capabilities, gcl_svm_device(device));
 	case CL_DEVICE_HALF_FP_CONFIG:
-		REFUSE_IF(!extension_offered(device, "cl_khr_fp16"), CL_INVALID_VALUE);
+		REFUSE_IF(!gcl_device_has_extension(device, "cl_khr_fp16"), CL_INVALID_VALUE);
 		break;
 	default:
 		break;

@@ -328,6 +328,7 @@ CL_API_ENTRY cl_int CL_API_CALL clGetEventProfilingInfo(cl_event event,
 	case CL_PROFILING_COMMAND_START:
 		GCL_INFO_VALUE(cl_ulong, event->started);
 	case CL_PROFILING_COMMAND_END:
+	case CL_PROFILING_COMMAND_COMPLETE: /* kernels enqueue none of their own */
 		GCL_INFO_VALUE(cl_ulong, event->ended);
 	default:
 		return CL_INVALID_VALUE;

@@ -52,10 +52,11 @@ struct _cl_platform_id {
 	cl_device_id *devices; /* root devices */
 	char *name;	       /* strings that differ from the host's */
 	char *version;
+	cl_version api; /* as in version */
 };
 
-/* Every device information of OpenCL 1.2 has a name in this range, every later one lies behind it.
- */
+/* Every device information of OpenCL 1.2 has a name in this range, every later one (feature.c) lies
+ * behind it. */
 #define GCL_DEVICE_INFO_FIRST CL_DEVICE_TYPE
 #define GCL_DEVICE_INFO_LAST  CL_DEVICE_PRINTF_BUFFER_SIZE
 #define GCL_DEVICE_INFO_COUNT (GCL_DEVICE_INFO_LAST - GCL_DEVICE_INFO_FIRST + 1)
@@ -71,6 +72,7 @@ struct _cl_device_id {
 	cl_device_type type;
 	bool unified; /* CL_DEVICE_HOST_UNIFIED_MEMORY of a CPU device: buffers may be resident */
 	bool image_support;
+	bool non_uniform; /* work-groups may be of different sizes */
 	cl_ulong max_alloc;
 	cl_uint max_dims;
 	size_t max_items[3];
@@ -79,11 +81,18 @@ struct _cl_device_id {
 	size_t max_parameter;
 	cl_uint base_align; /* bytes */
 	cl_command_queue_properties queue_properties;
-	char *version; /* strings that differ from the host's */
+	char *version;	/* strings that differ from the host's */
+	cl_version api; /* as in version */
 	char *c_version;
 	char *extensions;
 	cl_device_partition_property *partition; /* as created, 0-terminated; sub-devices only */
 	size_t partition_size;
+};
+
+struct gcl_context_destructor {
+	struct gcl_context_destructor *next; /* newest first, which is the order they run in */
+	void(CL_CALLBACK *fn)(cl_context context, void *data);
+	void *data;
 };
 
 struct _cl_context {
@@ -95,6 +104,7 @@ struct _cl_context {
 	size_t properties_size;
 	void(CL_CALLBACK *notify)(const char *text, const void *info, size_t size, void *data);
 	void *notify_data;
+	_Atomic(struct gcl_context_destructor *) destructors;
 	bool resident; /* all devices share memory with the host: buffers live in the heap */
 	pthread_mutex_t svm_lock; /* a leaf */
 	struct gcl_ranges svm;	  /* shared virtual memory: cl_mem by addresses; svm.c */
@@ -106,6 +116,8 @@ struct _cl_command_queue {
 	cl_context context;
 	cl_device_id device;
 	cl_command_queue_properties properties;
+	cl_queue_properties list[3]; /* as clCreateCommandQueueWithProperties() was given it */
+	size_t list_size;	     /* in bytes, with the final 0; 0: there was none */
 	bool in_order;
 	pthread_mutex_t lock;	 /* order of posting on this queue */
 	_Atomic uint64_t posted; /* sequence of the last command posted, 0: none */
@@ -138,6 +150,7 @@ struct _cl_mem {
 	cl_context context;
 	cl_mem_object_type type;
 	cl_mem_flags flags; /* as CL_MEM_FLAGS returns them */
+	bool listed;	    /* created with a list of properties: an empty one, there are none */
 	size_t size;
 	void *host_ptr; /* of CL_MEM_USE_HOST_PTR (a sub-buffer's includes its origin) */
 	cl_mem parent;	/* sub-buffer's buffer, image buffer's buffer, or the SVM that a buffer was
@@ -168,6 +181,8 @@ struct _cl_sampler {
 	cl_bool normalized;
 	cl_addressing_mode addressing;
 	cl_filter_mode filter;
+	cl_sampler_properties list[7]; /* as clCreateSamplerWithProperties() was given it */
+	size_t list_size;	       /* in bytes, with the final 0; 0: there was none */
 };
 
 /* What a build gave: the kernels' signatures. Shared by the program and its kernels, since a
@@ -183,8 +198,9 @@ struct gcl_program_device {
 	cl_build_status status;
 	cl_uint binary_type;
 	size_t binary_size;
-	char *options; /* of the last build, NULL before */
-	char *log;     /* NULL: none */
+	size_t variables_size; /* of variables of program scope */
+	char *options;	       /* of the last build, NULL before */
+	char *log;	       /* NULL: none */
 	bool executable;
 };
 
@@ -192,6 +208,7 @@ enum gcl_program_origin {
 	GCL_PROGRAM_SOURCE,
 	GCL_PROGRAM_BINARY,
 	GCL_PROGRAM_BUILT_IN,
+	GCL_PROGRAM_IL,
 	GCL_PROGRAM_LINKED
 };
 
@@ -202,8 +219,10 @@ struct _cl_program {
 	cl_uint device_count;
 	cl_device_id *devices;
 	struct gcl_program_device *per_device;
-	char *source;		       /* NULL: not from source */
-	size_t source_size;	       /* with the final NUL */
+	char *source;	    /* NULL: not from source */
+	size_t source_size; /* with the final NUL */
+	void *il;	    /* NULL: not from an intermediate language */
+	size_t il_size;
 	pthread_mutex_t lock;	       /* all below, and per_device */
 	struct gcl_build *build;       /* NULL before the first success */
 	Gcl__BinariesAnswer *binaries; /* as last fetched since the last build, or NULL */

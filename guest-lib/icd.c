@@ -41,6 +41,9 @@ static const struct {
 } extension_functions[] = {
 	{"clIcdGetPlatformIDsKHR", (void *)clIcdGetPlatformIDsKHR},
 	{"clGetPlatformInfo", (void *)clGetPlatformInfo},
+	{"clCreateCommandQueueWithPropertiesKHR", (void *)clCreateCommandQueueWithProperties},
+	{"clCreateProgramWithILKHR", (void *)clCreateProgramWithIL},
+	{"clGetKernelSubGroupInfoKHR", (void *)clGetKernelSubGroupInfoKHR},
 	{"clGuestclOpenPlatform", (void *)clGuestclOpenPlatform},
 	{"clGuestclPlatformLost", (void *)clGuestclPlatformLost},
 	{"clGuestclClosePlatform", (void *)clGuestclClosePlatform},

@@ -123,7 +123,7 @@ static bool context_has_format(const struct _cl_context *context, cl_mem_object_
 
 static cl_mem_flags access_of(cl_mem_flags flags)
 {
-	flags &= GCL_MEM_ACCESS_FLAGS;
+	flags &= GCL_MEM_ACCESS_FLAGS | CL_MEM_KERNEL_READ_AND_WRITE;
 	return flags ? flags : CL_MEM_READ_WRITE;
 }
 
@@ -180,7 +180,9 @@ CL_API_ENTRY cl_int CL_API_CALL clGetSupportedImageFormats(cl_context context, c
 	cl_uint count;
 
 	REFUSE_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
-	REFUSE_IF(!gcl_mem_flags_valid(flags), CL_INVALID_VALUE);
+	/* Only this call knows the kernel's access: images are made READ_WRITE for that. */
+	REFUSE_IF(flags != CL_MEM_KERNEL_READ_AND_WRITE && !gcl_mem_flags_valid(flags),
+		  CL_INVALID_VALUE);
 	REFUSE_IF(!gcl_image_type_valid(type), CL_INVALID_VALUE);
 	REFUSE_IF(room == 0 && formats, CL_INVALID_VALUE);
 	count = formats_list(context, type, access_of(flags), room, formats);

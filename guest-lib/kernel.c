@@ -88,8 +88,8 @@ static cl_kernel kernel_new(cl_program program, struct gcl_build *build, size_t 
 	return kernel;
 }
 
-static cl_kernel kernel_create(cl_program program, struct gcl_build *build, size_t index,
-			       cl_int *status)
+cl_kernel gcl_kernel_create(cl_program program, struct gcl_build *build, size_t index,
+			    cl_int *status)
 {
 	Gcl__KernelCreate message = GCL__KERNEL_CREATE__INIT;
 	cl_kernel kernel = kernel_new(program, build, index);
@@ -139,7 +139,7 @@ cl_kernel CL_API_CALL clCreateKernel(cl_program program, const char *kernel_name
 	status = CL_INVALID_KERNEL_NAME;
 	for (size_t i = 0; i < build->answer->n_kernels; i++)
 		if (strcmp(build->answer->kernels[i]->name, kernel_name) == 0) {
-			kernel = kernel_create(program, build, i, &status);
+			kernel = gcl_kernel_create(program, build, i, &status);
 			break;
 		}
 	gcl_build_put(build);
@@ -161,7 +161,7 @@ cl_int CL_API_CALL clCreateKernelsInProgram(cl_program program, cl_uint num_kern
 	if (kernels && num_kernels < count)
 		status = CL_INVALID_VALUE;
 	for (size_t i = 0; kernels && status == CL_SUCCESS && i < count; i++) {
-		kernels[i] = kernel_create(program, build, i, &status);
+		kernels[i] = gcl_kernel_create(program, build, i, &status);
 		while (status != CL_SUCCESS && i-- > 0)
 			kernel_put(kernels[i]);
 	}
@@ -340,8 +340,8 @@ cl_int CL_API_CALL clGetKernelInfo(cl_kernel kernel, cl_kernel_info param_name,
 /* The host always has it; a program gets it where it asked for it, or where no option decides. */
 static bool arg_info_wanted(cl_program program)
 {
-	bool wanted =
-		program->origin == GCL_PROGRAM_BINARY || program->origin == GCL_PROGRAM_BUILT_IN;
+	bool wanted = program->origin == GCL_PROGRAM_BINARY ||
+		      program->origin == GCL_PROGRAM_BUILT_IN || program->origin == GCL_PROGRAM_IL;
 
 	pthread_mutex_lock(&program->lock);
 	for (cl_uint i = 0; i < program->device_count; i++) {
@@ -380,6 +380,29 @@ cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel kernel, cl_uint arg_index,
 	default:
 		return CL_INVALID_VALUE;
 	}
+}
+
+/* So it is in OpenCL C before 2.0, and where an option asks for it. How a program was compiled that
+ * doesn't come from source isn't known here. */
+bool gcl_kernel_uniform(const struct _cl_kernel *kernel, const struct _cl_device_id *device)
+{
+	cl_program program = kernel->program;
+	bool uniform = true;
+
+	if (!device->non_uniform)
+		return true;
+	pthread_mutex_lock(&program->lock);
+	for (cl_uint i = 0; i < program->device_count; i++) {
+		const char *options = program->per_device[i].options;
+
+		if (program->devices[i] != device)
+			continue;
+		uniform = program->source && (!options || (!strstr(options, "-cl-std=CL2") &&
+							   !strstr(options, "-cl-std=CL3")));
+		uniform |= options && strstr(options, "-cl-uniform-work-group-size");
+	}
+	pthread_mutex_unlock(&program->lock);
+	return uniform;
 }
 
 const Gcl__KernelDevice *gcl_kernel_device(const struct _cl_kernel *kernel,

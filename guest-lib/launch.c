@@ -30,14 +30,16 @@ static bool compile_size_differs(const Gcl__KernelDevice *told, cl_uint dims, co
 	return false;
 }
 
-static cl_int local_check(const struct _cl_device_id *device, const Gcl__KernelDevice *told,
-			  cl_uint dims, const size_t *global, const size_t *local)
+static cl_int local_check(const struct _cl_kernel *kernel, const struct _cl_device_id *device,
+			  const Gcl__KernelDevice *told, cl_uint dims, const size_t *global,
+			  const size_t *local)
 {
 	size_t total = 1;
 
 	for (cl_uint i = 0; i < dims; i++) {
 		REFUSE_IF(local[i] == 0, CL_INVALID_WORK_GROUP_SIZE);
-		REFUSE_IF(global[i] % local[i], CL_INVALID_WORK_GROUP_SIZE);
+		REFUSE_IF(global[i] % local[i] && gcl_kernel_uniform(kernel, device),
+			  CL_INVALID_WORK_GROUP_SIZE);
 		REFUSE_IF(__builtin_mul_overflow(total, local[i], &total),
 			  CL_INVALID_WORK_GROUP_SIZE);
 	}
@@ -49,20 +51,31 @@ static cl_int local_check(const struct _cl_device_id *device, const Gcl__KernelD
 	return CL_SUCCESS;
 }
 
-static cl_int range_check(const struct _cl_device_id *device, const Gcl__KernelDevice *told,
-			  cl_uint dims, const size_t *offset, const size_t *global,
-			  const size_t *local)
+static bool range_empty(cl_uint dims, const size_t *global)
+{
+	bool empty = !global;
+
+	for (cl_uint i = 0; !empty && i < dims; i++)
+		empty = global[i] == 0;
+	return empty;
+}
+
+/* @empty: set where there is nothing to do, which succeeds since 2.1. */
+static cl_int range_check(const struct _cl_kernel *kernel, const struct _cl_device_id *device,
+			  const Gcl__KernelDevice *told, cl_uint dims, const size_t *offset,
+			  const size_t *global, const size_t *local, bool *empty)
 {
 	size_t end;
 
 	REFUSE_IF(dims < 1 || dims > device->max_dims || dims > 3, CL_INVALID_WORK_DIMENSION);
-	REFUSE_IF(!global, CL_INVALID_GLOBAL_WORK_SIZE);
-	for (cl_uint i = 0; i < dims; i++)
-		REFUSE_IF(global[i] == 0, CL_INVALID_GLOBAL_WORK_SIZE);
+	*empty = range_empty(dims, global);
+	REFUSE_IF(*empty && device->api < CL_MAKE_VERSION(2, 1, 0), CL_INVALID_GLOBAL_WORK_SIZE);
+	if (*empty)
+		return CL_SUCCESS;
 	for (cl_uint i = 0; offset && i < dims; i++)
 		REFUSE_IF(__builtin_add_overflow(offset[i], global[i], &end),
 			  CL_INVALID_GLOBAL_OFFSET);
-	return local ? local_check(device, told, dims, global, local) : CL_SUCCESS;
+	return local ? local_check(kernel, device, told, dims, global, local) : CL_SUCCESS;
 }
 
 static cl_int launch_check(cl_command_queue queue, cl_kernel kernel, const Gcl__KernelDevice **told)
@@ -134,11 +147,15 @@ cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kern
 	Gcl__Launch message = GCL__LAUNCH__INIT;
 	const Gcl__KernelDevice *told;
 	uint64_t offset[3], global[3], local[3];
+	bool empty;
 
 	TRY(launch_check(queue, kernel, &told));
-	TRY(range_check(queue->device, told, work_dim, global_work_offset, global_work_size,
-			local_work_size));
+	TRY(range_check(kernel, queue->device, told, work_dim, global_work_offset, global_work_size,
+			local_work_size, &empty));
 	TRY(gcl_waits_check(queue->context, num_events_in_wait_list, event_wait_list));
+	if (empty)
+		return gcl_enqueue_simple(queue, GCL_MARKER, CL_COMMAND_NDRANGE_KERNEL,
+					  num_events_in_wait_list, event_wait_list, event);
 	for (cl_uint i = 0; i < work_dim; i++) {
 		offset[i] = global_work_offset ? global_work_offset[i] : 0;
 		global[i] = global_work_size[i];

@@ -484,6 +484,10 @@ CL_API_ENTRY cl_int CL_API_CALL clGetMemObjectInfo(cl_mem mem, cl_mem_info param
 		GCL_INFO_VALUE(size_t, gcl_svm_part(mem) ? 0 : mem->origin);
 	case CL_MEM_USES_SVM_POINTER:
 		GCL_INFO_VALUE(cl_bool, gcl_svm_at(mem->context, mem->host_ptr) != NULL);
+	case CL_MEM_PROPERTIES:
+		return gcl_info(&(cl_mem_properties){0},
+				mem->listed ? sizeof(cl_mem_properties) : 0, param_value_size,
+				param_value, param_value_size_ret);
 	default:
 		return CL_INVALID_VALUE;
 	}

@@ -10,8 +10,7 @@
 
 #include "guest.h"
 #include "icd.h"
-
-#define VERSION_LIMIT "1.2"
+#include "version.h"
 
 static pthread_mutex_t platforms_lock = PTHREAD_MUTEX_INITIALIZER;
 static cl_platform_id *_Atomic platforms_made; /* set after platform_count */
@@ -56,6 +55,14 @@ static cl_int devices_add(cl_platform_id platform, const Gcl__Platform *host,
 	return CL_SUCCESS;
 }
 
+/* As much of the host's as there is of devices', whatever they are themselves. */
+static cl_version platform_api(const char *host)
+{
+	cl_version version = gcl_version_shown(gcl_version_of(host, "OpenCL "));
+
+	return version ? version : CL_MAKE_VERSION(1, 2, 0);
+}
+
 /* @devices: how many there will be room for. */
 static cl_int platform_prepare(cl_platform_id platform, const Gcl__Platform *host, size_t devices)
 {
@@ -70,9 +77,11 @@ static cl_int platform_prepare(cl_platform_id platform, const Gcl__Platform *hos
 	version = platform_text(platform, CL_PLATFORM_VERSION);
 	if (!name || asprintf(&platform->name, "%s (guestcl)", name) < 0)
 		return CL_OUT_OF_HOST_MEMORY;
-	if (!version ||
-	    asprintf(&platform->version,
-		     "OpenCL " VERSION_LIMIT " guestcl " GUESTCL_VERSION " (%s)", version) < 0)
+	if (!version)
+		return CL_OUT_OF_HOST_MEMORY;
+	platform->api = platform_api(version);
+	if (asprintf(&platform->version, "OpenCL %u.%u guestcl " GUESTCL_VERSION " (%s)",
+		     CL_VERSION_MAJOR(platform->api), CL_VERSION_MINOR(platform->api), version) < 0)
 		return CL_OUT_OF_HOST_MEMORY;
 	return CL_SUCCESS;
 }
@@ -162,6 +171,27 @@ cl_uint gcl_platforms(const cl_platform_id **platforms)
 	return made ? platform_count : 0;
 }
 
+/* Since 2.0. Clocks of the guest and of devices are not related. */
+static cl_int platform_feature(cl_platform_id platform, cl_platform_info param_name,
+			       size_t param_value_size, void *param_value,
+			       size_t *param_value_size_ret)
+{
+	static const cl_name_version extensions[] = {{CL_MAKE_VERSION(1, 0, 0), "cl_khr_icd"}};
+
+	REFUSE_IF(platform->api < CL_MAKE_VERSION(3, 0, 0), CL_INVALID_VALUE);
+	switch (param_name) {
+	case CL_PLATFORM_NUMERIC_VERSION:
+		GCL_INFO_VALUE(cl_version, platform->api);
+	case CL_PLATFORM_EXTENSIONS_WITH_VERSION:
+		return gcl_info(extensions, sizeof extensions, param_value_size, param_value,
+				param_value_size_ret);
+	case CL_PLATFORM_HOST_TIMER_RESOLUTION:
+		GCL_INFO_VALUE(cl_ulong, 0);
+	default:
+		return CL_INVALID_VALUE;
+	}
+}
+
 GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform,
 							       cl_platform_info param_name,
 							       size_t param_value_size,
@@ -192,7 +222,8 @@ GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id pl
 		return gcl_info(info->value.data, info->value.len, param_value_size, param_value,
 				param_value_size_ret);
 	default:
-		return CL_INVALID_VALUE;
+		return platform_feature(platform, param_name, param_value_size, param_value,
+					param_value_size_ret);
 	}
 	return gcl_info_string(text, param_value_size, param_value, param_value_size_ret);
 }

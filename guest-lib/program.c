@@ -40,6 +40,7 @@ static void program_free(cl_program program)
 	free(program->devices);
 	free(program->per_device);
 	free(program->source);
+	free(program->il);
 	pthread_mutex_destroy(&program->lock);
 	gcl_context_put(program->context);
 	gcl_object_free(program);
@@ -162,9 +163,8 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint cou
 /* ------------------------------------------------------------ from binaries and built-in kernels:
  * answered */
 
-/* Asks for the program's creation, and takes the answer in. On failure the program is gone. */
-static cl_int program_ask(cl_program program, enum gcl_message number,
-			  const ProtobufCMessage *message, cl_int *binary_status)
+cl_int gcl_program_ask(cl_program program, enum gcl_message number, const ProtobufCMessage *message,
+		       cl_int *binary_status)
 {
 	ProtobufCMessage *reply;
 	Gcl__BuildAnswer *answer;
@@ -229,7 +229,7 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint num
 	message.devices = ids;
 	message.n_binaries = num_devices;
 	message.binaries = data;
-	status = program_ask(program, GCL_PROGRAM_CREATE_BINARY, &message.base, binary_status);
+	status = gcl_program_ask(program, GCL_PROGRAM_CREATE_BINARY, &message.base, binary_status);
 	REFUSE_NULL_IF(status != CL_SUCCESS, status);
 	if (errcode_ret)
 		*errcode_ret = CL_SUCCESS;
@@ -259,7 +259,7 @@ cl_program CL_API_CALL clCreateProgramWithBuiltInKernels(cl_context context, cl_
 	message.n_devices = num_devices;
 	message.devices = ids;
 	message.names = (char *)(uintptr_t)kernel_names;
-	status = program_ask(program, GCL_PROGRAM_CREATE_BUILT_IN, &message.base, NULL);
+	status = gcl_program_ask(program, GCL_PROGRAM_CREATE_BUILT_IN, &message.base, NULL);
 	REFUSE_NULL_IF(status != CL_SUCCESS, status);
 	if (errcode_ret)
 		*errcode_ret = CL_SUCCESS;
@@ -433,6 +433,12 @@ cl_int CL_API_CALL clGetProgramInfo(cl_program program, cl_program_info param_na
 		return binary_sizes(program, param_value_size, param_value, param_value_size_ret);
 	case CL_PROGRAM_BINARIES:
 		return binaries_copy(program, param_value_size, param_value, param_value_size_ret);
+	case CL_PROGRAM_IL:
+		return gcl_info(program->il, program->il_size, param_value_size, param_value,
+				param_value_size_ret);
+	case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
+	case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT:
+		GCL_INFO_VALUE(cl_bool, CL_FALSE);
 	case CL_PROGRAM_NUM_KERNELS:
 		REFUSE_IF(!program_executable(program), CL_INVALID_PROGRAM_EXECUTABLE);
 		GCL_INFO_VALUE(size_t, program->build ? program->build->answer->n_kernels : 0);
@@ -469,6 +475,9 @@ cl_int CL_API_CALL clGetProgramBuildInfo(cl_program program, cl_device_id device
 	else if (param_name == CL_PROGRAM_BINARY_TYPE)
 		status = gcl_info(&built->binary_type, sizeof built->binary_type, param_value_size,
 				  param_value, param_value_size_ret);
+	else if (param_name == CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE)
+		status = gcl_info(&built->variables_size, sizeof built->variables_size,
+				  param_value_size, param_value, param_value_size_ret);
 	pthread_mutex_unlock(&program->lock);
 	return status;
 }

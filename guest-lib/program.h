@@ -1,5 +1,5 @@
 /*
- * Between program.c, build.c and kernel.c.
+ * Between program.c, program-il.c, build.c and kernel.c.
  */
 #ifndef GCL_PROGRAM_H
 #define GCL_PROGRAM_H
@@ -14,6 +14,11 @@ cl_program gcl_program_new(cl_context context, cl_uint count, const cl_device_id
 
 /** gcl_program_forget() - free a program that the host never heard of. */
 void gcl_program_forget(cl_program program);
+
+/** gcl_program_ask() - ask for the program's creation, and take the answer in. On failure the
+ * program is gone. @binary_status: for each device, or NULL */
+cl_int gcl_program_ask(cl_program program, enum gcl_message number, const ProtobufCMessage *message,
+		       cl_int *binary_status);
 
 void gcl_binaries_drop_locked(cl_program program);
 

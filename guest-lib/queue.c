@@ -9,8 +9,15 @@
 
 #define QUEUE_PROPERTIES (CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE)
 
+/* What a queue is created with. */
+struct wanted {
+	cl_command_queue_properties properties;
+	const cl_queue_properties *list; /* or NULL */
+	size_t list_size;		 /* in bytes, with the final 0 */
+};
+
 static cl_command_queue queue_new(cl_context context, cl_device_id device,
-				  cl_command_queue_properties properties)
+				  const struct wanted *wanted)
 {
 	cl_command_queue queue = gcl_object_new(GCL_KIND_QUEUE, context->base.session);
 
@@ -18,34 +25,34 @@ static cl_command_queue queue_new(cl_context context, cl_device_id device,
 		return NULL;
 	queue->context = context;
 	queue->device = device;
-	queue->properties = properties;
-	queue->in_order = !(properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	queue->properties = wanted->properties;
+	if (wanted->list)
+		memcpy(queue->list, wanted->list, wanted->list_size);
+	queue->list_size = wanted->list_size;
+	queue->in_order = !(wanted->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
 	pthread_mutex_init(&queue->lock, NULL);
 	gcl_object_get(context);
 	return queue;
 }
 
-CL_API_ENTRY cl_command_queue CL_API_CALL
-clCreateCommandQueue(cl_context context, cl_device_id device,
-		     cl_command_queue_properties properties, cl_int *errcode_ret)
+/* Context and device were checked. */
+static cl_command_queue queue_create(cl_context context, cl_device_id device,
+				     const struct wanted *wanted, cl_int *errcode_ret)
 {
 	Gcl__QueueCreate message = GCL__QUEUE_CREATE__INIT;
 	cl_command_queue queue;
 	cl_int status;
 
-	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
-	REFUSE_NULL_IF(!gcl_valid(device, GCL_KIND_DEVICE), CL_INVALID_DEVICE);
-	REFUSE_NULL_IF(!gcl_context_has_device(context, device), CL_INVALID_DEVICE);
-	REFUSE_NULL_IF(properties & ~(cl_command_queue_properties)QUEUE_PROPERTIES,
+	REFUSE_NULL_IF(wanted->properties & ~(cl_command_queue_properties)QUEUE_PROPERTIES,
 		       CL_INVALID_VALUE);
-	REFUSE_NULL_IF(properties & ~device->queue_properties, CL_INVALID_QUEUE_PROPERTIES);
+	REFUSE_NULL_IF(wanted->properties & ~device->queue_properties, CL_INVALID_QUEUE_PROPERTIES);
 	REFUSE_NULL_IF(context->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
-	queue = queue_new(context, device, properties);
+	queue = queue_new(context, device, wanted);
 	REFUSE_NULL_IF(!queue, CL_OUT_OF_HOST_MEMORY);
 	message.id = queue->base.id;
 	message.context = context->base.id;
 	message.device = device->base.id;
-	message.properties = properties;
+	message.properties = wanted->properties;
 	status = gcl_post(queue->base.session, GCL_QUEUE_CREATE, &message.base);
 	if (status != CL_SUCCESS)
 		gcl_queue_put(queue);
@@ -53,6 +60,68 @@ clCreateCommandQueue(cl_context context, cl_device_id device,
 	if (errcode_ret)
 		*errcode_ret = CL_SUCCESS;
 	return queue;
+}
+
+CL_API_ENTRY cl_command_queue CL_API_CALL
+clCreateCommandQueue(cl_context context, cl_device_id device,
+		     cl_command_queue_properties properties, cl_int *errcode_ret)
+{
+	const struct wanted wanted = {.properties = properties};
+
+	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
+	REFUSE_NULL_IF(!gcl_valid(device, GCL_KIND_DEVICE), CL_INVALID_DEVICE);
+	REFUSE_NULL_IF(!gcl_context_has_device(context, device), CL_INVALID_DEVICE);
+	return queue_create(context, device, &wanted, errcode_ret);
+}
+
+/* Queues on devices, which alone have a size, are what no device here has. */
+static cl_int on_device_check(cl_command_queue_properties properties, bool sized)
+{
+	bool on_device = properties & CL_QUEUE_ON_DEVICE;
+
+	REFUSE_IF(!on_device && (sized || properties & CL_QUEUE_ON_DEVICE_DEFAULT),
+		  CL_INVALID_VALUE);
+	REFUSE_IF(on_device && !(properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE),
+		  CL_INVALID_VALUE);
+	REFUSE_IF(on_device, CL_INVALID_QUEUE_PROPERTIES);
+	return CL_SUCCESS;
+}
+
+static cl_int list_get(const cl_queue_properties *list, struct wanted *wanted)
+{
+	bool sized = false;
+	size_t i;
+
+	*wanted = (struct wanted){.list = list};
+	if (!list)
+		return CL_SUCCESS;
+	for (i = 0; list[i]; i += 2) {
+		for (size_t j = 0; j < i; j += 2)
+			REFUSE_IF(list[j] == list[i], CL_INVALID_VALUE);
+		REFUSE_IF(list[i] != CL_QUEUE_PROPERTIES && list[i] != CL_QUEUE_SIZE,
+			  CL_INVALID_VALUE);
+		if (list[i] == CL_QUEUE_PROPERTIES)
+			wanted->properties = list[i + 1];
+		else
+			sized = true;
+	}
+	wanted->list_size = (i + 1) * sizeof *list;
+	return on_device_check(wanted->properties, sized);
+}
+
+CL_API_ENTRY cl_command_queue CL_API_CALL
+clCreateCommandQueueWithProperties(cl_context context, cl_device_id device,
+				   const cl_queue_properties *properties, cl_int *errcode_ret)
+{
+	struct wanted wanted;
+	cl_int status;
+
+	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
+	REFUSE_NULL_IF(!gcl_valid(device, GCL_KIND_DEVICE), CL_INVALID_DEVICE);
+	REFUSE_NULL_IF(!gcl_context_has_device(context, device), CL_INVALID_DEVICE);
+	status = list_get(properties, &wanted);
+	REFUSE_NULL_IF(status != CL_SUCCESS, status);
+	return queue_create(context, device, &wanted, errcode_ret);
 }
 
 /* A property of a queue can't change: commands that are under way rely on it. */
@@ -110,6 +179,13 @@ CL_API_ENTRY cl_int CL_API_CALL clGetCommandQueueInfo(cl_command_queue queue,
 		GCL_INFO_VALUE(cl_uint, queue->base.refs);
 	case CL_QUEUE_PROPERTIES:
 		GCL_INFO_VALUE(cl_command_queue_properties, queue->properties);
+	case CL_QUEUE_PROPERTIES_ARRAY:
+		return gcl_info(queue->list, queue->list_size, param_value_size, param_value,
+				param_value_size_ret);
+	case CL_QUEUE_SIZE:
+		return CL_INVALID_COMMAND_QUEUE; /* not one on a device */
+	case CL_QUEUE_DEVICE_DEFAULT:
+		GCL_INFO_VALUE(cl_command_queue, NULL);
 	default:
 		return CL_INVALID_VALUE;
 	}

@@ -93,9 +93,20 @@ static uint64_t answered_request(unsigned number, const ProtobufCMessage *messag
 		return ((const Gcl__ArgProbeAnswer *)message)->request;
 	case GCL_ANSWER_SVM:
 		return ((const Gcl__SvmAnswer *)message)->request;
+	case GCL_ANSWER_SUB_GROUP:
+		return ((const Gcl__SubGroupAnswer *)message)->request;
+	case GCL_ANSWER_SPECIALIZE:
+		return ((const Gcl__SpecializeAnswer *)message)->request;
 	default:
 		return 0;
 	}
+}
+
+static bool is_answer(unsigned number)
+{
+	return (number >= GCL_ANSWER_SUB_DEVICES && number <= GCL_ANSWER_ARG_PROBE) ||
+	       number == GCL_ANSWER_SVM || number == GCL_ANSWER_SUB_GROUP ||
+	       number == GCL_ANSWER_SPECIALIZE;
 }
 
 static int handle_answer(struct gcl_session *session, unsigned number, const void *body,
@@ -130,8 +141,7 @@ static int handle_message(struct gcl_session *session, const struct gcl_frame *h
 {
 	ProtobufCMessage *message;
 
-	if ((head->number >= GCL_ANSWER_SUB_DEVICES && head->number <= GCL_ANSWER_ARG_PROBE) ||
-	    head->number == GCL_ANSWER_SVM)
+	if (is_answer(head->number))
 		return handle_answer(session, head->number, body, size);
 	message = gcl_message_unpack(&session->arena, head->number, body, size);
 	if (!message)

@@ -25,16 +25,33 @@ cl_int gcl_transfer_check(cl_command_queue queue, cl_mem mem, cl_mem_flags refus
 	return CL_SUCCESS;
 }
 
+/* Nothing to read or write has been an error up to 2.0. */
+static bool size_valid(const struct _cl_command_queue *queue, size_t size)
+{
+	return size || queue->device->api >= CL_MAKE_VERSION(2, 1, 0);
+}
+
+static cl_int transfer_nothing(cl_command_queue queue, cl_command_type type, cl_bool blocking,
+			       cl_uint count, const cl_event *list, cl_event *event)
+{
+	TRY(gcl_enqueue_simple(queue, GCL_MARKER, type, count, list, event));
+	return blocking ? gcl_queue_finish(queue) : CL_SUCCESS;
+}
+
 CL_API_ENTRY cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue queue, cl_mem buffer,
 						    cl_bool blocking, size_t offset, size_t size,
 						    void *ptr, cl_uint count, const cl_event *list,
 						    cl_event *event)
 {
 	TRY(gcl_buffer_check(queue, buffer));
-	REFUSE_IF(size == 0 || !gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
+	REFUSE_IF(!size_valid(queue, size), CL_INVALID_VALUE);
+	REFUSE_IF(!gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
 	REFUSE_IF(!ptr, CL_INVALID_VALUE);
 	TRY(gcl_transfer_check(queue, buffer, CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_NO_ACCESS, count,
 			       list));
+	if (size == 0)
+		return transfer_nothing(queue, CL_COMMAND_READ_BUFFER, blocking, count, list,
+					event);
 	return gcl_transfer_run(&(struct gcl_transfer){
 		.queue = queue,
 		.mem = buffer,
@@ -56,10 +73,14 @@ CL_API_ENTRY cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue queue, cl_
 						     const cl_event *list, cl_event *event)
 {
 	TRY(gcl_buffer_check(queue, buffer));
-	REFUSE_IF(size == 0 || !gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
+	REFUSE_IF(!size_valid(queue, size), CL_INVALID_VALUE);
+	REFUSE_IF(!gcl_inside(offset, size, buffer->size), CL_INVALID_VALUE);
 	REFUSE_IF(!ptr, CL_INVALID_VALUE);
 	TRY(gcl_transfer_check(queue, buffer, CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS, count,
 			       list));
+	if (size == 0)
+		return transfer_nothing(queue, CL_COMMAND_WRITE_BUFFER, blocking, count, list,
+					event);
 	return gcl_transfer_run(&(struct gcl_transfer){
 		.queue = queue,
 		.mem = buffer,

@@ -63,7 +63,10 @@
 	X(37, ARG_PROBE, arg_probe)                                \
 	X(38, LAUNCH, launch)                                      \
 	X(39, SVM_CREATE, svm_create)                              \
-	X(40, SVM_REACH, svm_reach)
+	X(40, SVM_REACH, svm_reach)                                \
+	X(41, SUB_GROUP_ASK, sub_group_ask)                        \
+	X(42, PROGRAM_CREATE_IL, program_create_il)                \
+	X(43, PROGRAM_SPECIALIZE, program_specialize)
 
 #define GCL_MESSAGES_TO_GUEST(X)                                   \
 	X(129, WELCOME, welcome)                                   \
@@ -79,7 +82,9 @@
 	X(139, ANSWER_BINARIES, binaries_answer)                   \
 	X(140, ANSWER_ARG_PROBE, arg_probe_answer)                 \
 	X(141, SESSION_ENDED, session_ended)                       \
-	X(142, ANSWER_SVM, svm_answer)
+	X(142, ANSWER_SVM, svm_answer)                             \
+	X(143, ANSWER_SUB_GROUP, sub_group_answer)                 \
+	X(144, ANSWER_SPECIALIZE, specialize_answer)
 /* clang-format on */
 
 #define GCL_MESSAGES(X) GCL_MESSAGES_TO_WORKER(X) GCL_MESSAGES_TO_GUEST(X)

@@ -36,17 +36,21 @@ static void device_describe(struct gcl_arena *arena, cl_program program, cl_devi
 {
 	cl_program_binary_type binary_type = CL_PROGRAM_BINARY_TYPE_NONE;
 	cl_build_status build_status = CL_BUILD_NONE;
-	size_t length;
+	size_t length, variables_size = 0;
 	char *log;
 
 	clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_STATUS, sizeof build_status,
 			      &build_status, NULL);
 	clGetProgramBuildInfo(program, device, CL_PROGRAM_BINARY_TYPE, sizeof binary_type,
 			      &binary_type, NULL);
+	/* Runtimes before 2.0 don't know it. */
+	clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE,
+			      sizeof variables_size, &variables_size, NULL);
 	log = GCL_INFO_BYTES(arena, &length, clGetProgramBuildInfo, program, device,
 			     CL_PROGRAM_BUILD_LOG);
 	out->build_status = build_status;
 	out->binary_type = binary_type;
+	out->variables_size = variables_size;
 	if (log) {
 		out->log.data = (uint8_t *)log;
 		out->log.len = strlen(log);

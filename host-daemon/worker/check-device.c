@@ -2,8 +2,9 @@
 /*
  * Checking devices: one table of what has to be the same, as much or as fine there.
  *
- * A guest's program never sees its device itself, but what libguestcl.so makes of it (OpenCL 1.2,
- * some extensions), and a device of a server comes through another libguestcl.so. So what counts of
+ * A guest's program never sees its device itself, but what libguestcl.so makes of it (3.0 or
+ * 1.2, less what isn't carried), and a device of a server comes through another libguestcl.so. So
+ * what counts of
  * @here is only what its program can see.
  *
  * Left out on purpose: what is only advice (preferred and native vector widths, cache sizes,
@@ -21,8 +22,9 @@
 #include "base/cleanup.h"
 #include "extensions.h"
 
-/* What programs see at most: 1.2. */
-#define VERSION_SEEN 102u
+/* What programs see: 3.0, or 1.2 at most. */
+#define VERSION_FULL 300u
+#define VERSION_HALF 102u
 
 struct info {
 	size_t size; /* 0: the runtime doesn't say */
@@ -124,9 +126,16 @@ static unsigned long version_number(const struct info *info)
 	return *end == '.' ? 100 * major + strtoul(end + 1, NULL, 10) : 100 * major;
 }
 
+static unsigned long version_seen(const struct info *info)
+{
+	unsigned long version = version_number(info);
+
+	return version >= VERSION_FULL ? VERSION_FULL : GCL_MIN(version, VERSION_HALF);
+}
+
 static bool version(const struct info *here, const struct info *there)
 {
-	return version_number(there) >= GCL_MIN(version_number(here), VERSION_SEEN);
+	return version_number(there) >= version_seen(here);
 }
 
 /* Is @word one of those of the list? */
@@ -156,10 +165,75 @@ static bool extensions(const struct info *here, const struct info *there)
 	return true;
 }
 
+/* Is there an entry of that name, and that version if it matters, in the list? */
+static bool entry_listed(const struct info *list, const cl_name_version *wanted, bool versions)
+{
+	cl_name_version entry;
+
+	for (size_t i = 0; i + sizeof entry <= list->size; i += sizeof entry) {
+		memcpy(&entry, list->bytes + i, sizeof entry);
+		if (strncmp(entry.name, wanted->name, sizeof entry.name) == 0 &&
+		    (!versions || entry.version == wanted->version))
+			return true;
+	}
+	return false;
+}
+
+/* Programs see no 2.x, which would need all that isn't carried. */
+static bool named_versions(const struct info *here, const struct info *there)
+{
+	cl_name_version entry;
+
+	for (size_t i = 0; i + sizeof entry <= here->size; i += sizeof entry) {
+		memcpy(&entry, here->bytes + i, sizeof entry);
+		if (CL_VERSION_MAJOR(entry.version) != 2 && !entry_listed(there, &entry, true))
+			return false;
+	}
+	return true;
+}
+
+static bool ils(const struct info *here, const struct info *there)
+{
+	cl_name_version entry;
+
+	for (size_t i = 0; i + sizeof entry <= here->size; i += sizeof entry) {
+		memcpy(&entry, here->bytes + i, sizeof entry);
+		if (!entry_listed(there, &entry, true))
+			return false;
+	}
+	return true;
+}
+
+static bool feature_seen(const char *name)
+{
+#define FEATURE_NAME(feature) #feature,
+	static const char *const absent[] = {GCL_FEATURES_ABSENT(FEATURE_NAME)};
+#undef FEATURE_NAME
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(absent); i++)
+		if (strcmp(name, absent[i]) == 0)
+			return false;
+	return true;
+}
+
+static bool features(const struct info *here, const struct info *there)
+{
+	cl_name_version entry;
+
+	for (size_t i = 0; i + sizeof entry <= here->size; i += sizeof entry) {
+		memcpy(&entry, here->bytes + i, sizeof entry);
+		entry.name[sizeof entry.name - 1] = '\0';
+		if (feature_seen(entry.name) && !entry_listed(there, &entry, false))
+			return false;
+	}
+	return true;
+}
+
 /* ------------------------------------------------------------ what is compared */
 
-/* What of a device without images, or without half precision, is told means nothing. */
-enum when { ALWAYS, IMAGES, HALF };
+/* What of a device without images, or without half precision, is told means nothing; and what came
+ * after 1.2 is told of devices of 3.0 alone. */
+enum when { ALWAYS, IMAGES, HALF, LATER };
 
 static const struct {
 	cl_device_info name;
@@ -201,6 +275,18 @@ static const struct {
 	{CL_DEVICE_IMAGE3D_MAX_DEPTH, as_much, GCL_MOVE_LIMIT, IMAGES},
 	{CL_DEVICE_IMAGE_MAX_BUFFER_SIZE, as_much, GCL_MOVE_LIMIT, IMAGES},
 	{CL_DEVICE_IMAGE_MAX_ARRAY_SIZE, as_much, GCL_MOVE_LIMIT, IMAGES},
+	{CL_DEVICE_OPENCL_C_ALL_VERSIONS, named_versions, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_OPENCL_C_FEATURES, features, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_ILS_WITH_VERSION, ils, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_ATOMIC_MEMORY_CAPABILITIES, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_ATOMIC_FENCE_CAPABILITIES, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_WORK_GROUP_COLLECTIVE_FUNCTIONS_SUPPORT, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_GENERIC_ADDRESS_SPACE_SUPPORT, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS, bits, GCL_MOVE_LACKS, LATER},
+	{CL_DEVICE_MAX_NUM_SUB_GROUPS, as_much, GCL_MOVE_LIMIT, LATER},
+	{CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, as_much, GCL_MOVE_LIMIT, LATER},
+	{CL_DEVICE_MAX_GLOBAL_VARIABLE_SIZE, as_much, GCL_MOVE_LIMIT, LATER},
 };
 
 static bool matters(cl_device_id here, enum when when)
@@ -213,6 +299,9 @@ static bool matters(cl_device_id here, enum when when)
 	case HALF:
 		info_get(&info, here, CL_DEVICE_EXTENSIONS);
 		return listed(&info, "cl_khr_fp16");
+	case LATER:
+		info_get(&info, here, CL_DEVICE_VERSION);
+		return info.size && version_seen(&info) >= VERSION_FULL;
 	default:
 		return true;
 	}
@@ -264,20 +353,52 @@ static cl_int kernel_limits_get(cl_kernel kernel, cl_device_id device, struct ke
 	return status;
 }
 
+/* What variables of a program hold stays where it is. */
+static bool variables_held(cl_kernel kernel, cl_device_id device)
+{
+	cl_program program;
+	size_t size = 0;
+
+	return clGetKernelInfo(kernel, CL_KERNEL_PROGRAM, sizeof program, &program, NULL) ==
+		       CL_SUCCESS &&
+	       clGetProgramBuildInfo(program, device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE,
+				     sizeof size, &size, NULL) == CL_SUCCESS &&
+	       size;
+}
+
+/* Of work-groups that are as large as they can be here; 0 without sub-groups. */
+static size_t sub_group_size(cl_kernel kernel, cl_device_id device, size_t group)
+{
+	size_t size = 0;
+
+	if (!device_number(device, CL_DEVICE_MAX_NUM_SUB_GROUPS))
+		return 0;
+	clGetKernelSubGroupInfo(kernel, device, CL_KERNEL_MAX_SUB_GROUP_SIZE_FOR_NDRANGE,
+				sizeof group, &group, sizeof size, &size, NULL);
+	return size;
+}
+
 enum gcl_move_result gcl_kernel_check(cl_kernel here, cl_device_id here_device, cl_kernel there,
 				      cl_device_id there_device, uint64_t *value)
 {
 	struct kernel_limits of_here, of_there;
+	size_t sub_group;
 
 	*value = 0;
 	if (kernel_limits_get(here, here_device, &of_here) != CL_SUCCESS ||
 	    kernel_limits_get(there, there_device, &of_there) != CL_SUCCESS ||
 	    of_here.args != of_there.args ||
-	    memcmp(of_here.compiled, of_there.compiled, sizeof of_here.compiled) != 0)
+	    memcmp(of_here.compiled, of_there.compiled, sizeof of_here.compiled) != 0 ||
+	    variables_held(here, here_device))
 		return GCL_MOVE_PROGRAM;
 	*value = of_there.group;
 	if (of_there.group < of_here.group)
 		return GCL_MOVE_KERNEL;
+	/* Programs lay out their work by it. */
+	*value = CL_DEVICE_MAX_NUM_SUB_GROUPS;
+	sub_group = sub_group_size(here, here_device, of_here.group);
+	if (sub_group && sub_group != sub_group_size(there, there_device, of_here.group))
+		return GCL_MOVE_LIMIT;
 	/* That of here knows its arguments. */
 	*value = CL_DEVICE_LOCAL_MEM_SIZE;
 	if (device_number(there_device, CL_DEVICE_LOCAL_MEM_SIZE) <

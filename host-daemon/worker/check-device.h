@@ -9,7 +9,7 @@
 #ifndef GCL_CHECK_DEVICE_H
 #define GCL_CHECK_DEVICE_H
 
-#define CL_TARGET_OPENCL_VERSION 200
+#define CL_TARGET_OPENCL_VERSION 300
 
 #include <CL/cl.h>
 #include <stdint.h>

@@ -12,7 +12,7 @@
 #ifndef GCL_METER_H
 #define GCL_METER_H
 
-#define CL_TARGET_OPENCL_VERSION 200
+#define CL_TARGET_OPENCL_VERSION 300
 
 #include <CL/cl.h>
 #include <stdbool.h>

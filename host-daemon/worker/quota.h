@@ -9,7 +9,7 @@
 #ifndef GCL_QUOTA_H
 #define GCL_QUOTA_H
 
-#define CL_TARGET_OPENCL_VERSION 200
+#define CL_TARGET_OPENCL_VERSION 300
 
 #include <CL/cl.h>
 #include <pthread.h>

@@ -9,6 +9,8 @@
  *	SOURCE		text
  *	BINARY		one for each device
  *	BUILT_IN	names
+ *	IL		intermediate language
+ *	SPECIALIZE	constant's number, value	what it is a constant of
  *	BUILD		options				what is built
  *	COMPILE		options, names of headers	what is compiled, headers
  *	LINK		options				inputs
@@ -21,7 +23,7 @@
 
 #include "base/cleanup.h"
 
-enum kind { SOURCE, BINARY, BUILT_IN, BUILD, COMPILE, LINK };
+enum kind { SOURCE, BINARY, BUILT_IN, IL, SPECIALIZE, BUILD, COMPILE, LINK };
 
 struct piece {
 	const char *bytes;
@@ -196,6 +198,13 @@ struct gcl_recipe *gcl_recipe_built_in(const char *names)
 	return recipe_new(BUILT_IN, 1, &piece, 0, NULL);
 }
 
+struct gcl_recipe *gcl_recipe_il(const void *il, size_t length)
+{
+	const struct piece piece = {.bytes = il, .size = length};
+
+	return recipe_new(IL, 1, &piece, 0, NULL);
+}
+
 static bool is_built(const struct gcl_recipe *recipe)
 {
 	return recipe->kind == BUILD || recipe->kind == COMPILE;
@@ -204,6 +213,18 @@ static bool is_built(const struct gcl_recipe *recipe)
 struct gcl_recipe *gcl_recipe_base(struct gcl_recipe *recipe)
 {
 	return recipe && is_built(recipe) ? recipe->parts[0] : recipe;
+}
+
+struct gcl_recipe *gcl_recipe_specialize(struct gcl_recipe *before, uint32_t constant,
+					 const void *value, size_t size)
+{
+	struct gcl_recipe *base = gcl_recipe_base(before);
+	const struct piece pieces[] = {
+		{.bytes = (const char *)&constant, .size = sizeof constant},
+		{.bytes = value, .size = size},
+	};
+
+	return recipe_new(SPECIALIZE, GCL_ARRAY_SIZE(pieces), pieces, 1, &base);
 }
 
 /* Both are of one program: was it built in the same way? */
@@ -359,6 +380,27 @@ static cl_program built_in_make(const struct gcl_recipe *recipe, const struct pl
 						 recipe->pieces[0].bytes, status);
 }
 
+static cl_program il_make(const struct gcl_recipe *recipe, const struct place *place,
+			  cl_int *status)
+{
+	return clCreateProgramWithIL(place->context, recipe->pieces[0].bytes,
+				     recipe->pieces[0].size, status);
+}
+
+static cl_program specialize_make(const struct gcl_recipe *recipe, const struct place *place,
+				  cl_int *status)
+{
+	cl_program program = make(recipe->parts[0], place, status);
+	uint32_t constant;
+
+	if (!program)
+		return NULL;
+	memcpy(&constant, recipe->pieces[0].bytes, sizeof constant);
+	*status = clSetProgramSpecializationConstant(program, constant, recipe->pieces[1].size,
+						     recipe->pieces[1].bytes);
+	return program;
+}
+
 static cl_int build(const struct gcl_recipe *recipe, const struct place *place, cl_program *parts)
 {
 	const char *options = recipe->pieces[0].bytes;
@@ -413,8 +455,9 @@ static cl_program make(const struct gcl_recipe *recipe, const struct place *plac
 {
 	static cl_program (*const steps[])(const struct gcl_recipe *, const struct place *,
 					   cl_int *) = {
-		[SOURCE] = source_make, [BINARY] = binary_make, [BUILT_IN] = built_in_make,
-		[BUILD] = build_make,	[COMPILE] = build_make, [LINK] = link_make,
+		[SOURCE] = source_make,	    [BINARY] = binary_make, [IL] = il_make,
+		[BUILT_IN] = built_in_make, [BUILD] = build_make,   [SPECIALIZE] = specialize_make,
+		[COMPILE] = build_make,	    [LINK] = link_make,
 	};
 	cl_program program;
 

@@ -12,7 +12,7 @@
 #ifndef GCL_RECIPE_H
 #define GCL_RECIPE_H
 
-#define CL_TARGET_OPENCL_VERSION 200
+#define CL_TARGET_OPENCL_VERSION 300
 
 #include <CL/cl.h>
 #include <stdbool.h>
@@ -37,6 +37,12 @@ struct gcl_recipe *gcl_recipe_source(const char *text, size_t length);
 struct gcl_recipe *gcl_recipe_binaries(size_t count, const unsigned char *const *binaries,
 				       const size_t *sizes);
 struct gcl_recipe *gcl_recipe_built_in(const char *names);
+
+struct gcl_recipe *gcl_recipe_il(const void *il, size_t length);
+
+/** gcl_recipe_specialize() - a constant of what was @before, which has to be built again. */
+struct gcl_recipe *gcl_recipe_specialize(struct gcl_recipe *before, uint32_t constant,
+					 const void *value, size_t size);
 
 /**
  * gcl_recipe_build() - what was @before is built.

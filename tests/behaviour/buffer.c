@@ -124,6 +124,43 @@ static void info_check(const struct fixture *fix)
 	wrong_code("release NULL", clReleaseMemObject(NULL));
 }
 
+static void properties_check(const struct fixture *fix)
+{
+	static const cl_mem_properties none[] = {0};
+	static const cl_mem_properties unknown[] = {0x7dea, 1, 0};
+	const struct {
+		const char *name;
+		const cl_mem_properties *list;
+	} lists[] = {{"no properties", NULL}, {"empty properties", none}};
+	const struct info infos[] = {
+		INFO(CL_MEM_PROPERTIES, INFO_SIZES),
+		INFO(CL_MEM_SIZE, INFO_SIZE),
+		INFO(CL_MEM_FLAGS, INFO_BITS),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		cl_mem buffer = clCreateBufferWithProperties(
+			fix->context, lists[i].list, CL_MEM_READ_ONLY, SIZE, NULL, &call_err);
+
+		check_made(lists[i].name, buffer != NULL);
+		check_infos(lists[i].name, query_clGetMemObjectInfo, buffer, infos,
+			    ARRAY_SIZE(infos));
+		MUST(clReleaseMemObject(buffer));
+	}
+	MADE("copied, with properties",
+	     clCreateBufferWithProperties(fix->context, none, CL_MEM_COPY_HOST_PTR, SIZE, host,
+					  &call_err));
+	WRONG_MADE("properties, context NULL",
+		   clCreateBufferWithProperties(NULL, none, 0, SIZE, NULL, &call_err));
+	WRONG_MADE("unknown property",
+		   clCreateBufferWithProperties(fix->context, unknown, 0, SIZE, NULL, &call_err));
+	WRONG_MADE("properties, size 0",
+		   clCreateBufferWithProperties(fix->context, none, 0, 0, NULL, &call_err));
+	WRONG_MADE(
+		"properties, unknown flag",
+		clCreateBufferWithProperties(fix->context, none, 1 << 20, SIZE, NULL, &call_err));
+}
+
 static cl_mem sub_buffer(cl_mem parent, cl_mem_flags flags, size_t origin, size_t size)
 {
 	const cl_buffer_region region = {origin, size};
@@ -315,6 +352,7 @@ int main(void)
 	creation_check(&fix);
 	creation_wrong(&fix);
 	info_check(&fix);
+	properties_check(&fix);
 	sub_buffer_check(&fix);
 	parent = MUST_MAKE(clCreateBuffer(fix.context, 0, SIZE, NULL, &call_err));
 	sub_buffer_wrong(parent);

@@ -4,7 +4,9 @@
  */
 #include "harness.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
 
 INFO_QUERY(clGetContextInfo, cl_context)
 
@@ -158,6 +160,52 @@ static void lifetime_check(const struct fixture *fix)
 	check_code("release queue", clReleaseCommandQueue(queue));
 }
 
+/* Who was called, in which order, one digit a call. */
+static atomic_int called;
+
+static void CL_CALLBACK destroyed(cl_context context, void *data)
+{
+	(void)context;
+	atomic_store(&called, 10 * atomic_load(&called) + (int)(intptr_t)data);
+}
+
+/* A callback may come a moment later. */
+static void called_check(const char *name, int wanted)
+{
+	const struct timespec moment = {0, 1000000};
+
+	for (int i = 0; i < 5000 && atomic_load(&called) != wanted; i++)
+		nanosleep(&moment, NULL);
+	check_number(name, (unsigned)atomic_load(&called));
+	atomic_store(&called, 0);
+}
+
+static void destructor_check(const struct fixture *fix)
+{
+	cl_context context =
+		MUST_MAKE(clCreateContext(NULL, 1, &fix->device, NULL, NULL, &call_err));
+	cl_command_queue queue;
+
+	for (intptr_t i = 1; i <= 3; i++)
+		check_code(named("destructor %d", (int)i),
+			   clSetContextDestructorCallback(context, destroyed, (void *)i));
+	wrong_code("destructor NULL", clSetContextDestructorCallback(context, NULL, NULL));
+	wrong_code("destructor of NULL", clSetContextDestructorCallback(NULL, destroyed, NULL));
+	MUST(clRetainContext(context));
+	MUST(clReleaseContext(context));
+	check_number("destructors of a context that is there", (unsigned)atomic_load(&called));
+	MUST(clReleaseContext(context));
+	called_check("destructors", 321);
+
+	context = MUST_MAKE(clCreateContext(NULL, 1, &fix->device, NULL, NULL, &call_err));
+	queue = MUST_MAKE(clCreateCommandQueue(context, fix->device, 0, &call_err));
+	MUST(clSetContextDestructorCallback(context, destroyed, (void *)(intptr_t)4));
+	MUST(clReleaseContext(context));
+	check_number("destructor with a queue left", (unsigned)atomic_load(&called));
+	MUST(clReleaseCommandQueue(queue));
+	called_check("destructor after the queue", 4);
+}
+
 int main(void)
 {
 	struct fixture fix;
@@ -169,6 +217,7 @@ int main(void)
 	type_check(&fix);
 	info_check(&fix);
 	lifetime_check(&fix);
+	destructor_check(&fix);
 	fixture_close(&fix);
 	return transcript_end();
 }

@@ -81,6 +81,40 @@ static const struct info device_infos[] = {
 	INFO(CL_DEVICE_PARTITION_AFFINITY_DOMAIN, INFO_BITS),
 	INFO(CL_DEVICE_PARTITION_TYPE, INFO_SIZES),
 	INFO(CL_DEVICE_REFERENCE_COUNT, INFO_UINT),
+	INFO(CL_DEVICE_QUEUE_ON_HOST_PROPERTIES, INFO_BITS),
+	INFO(CL_DEVICE_IMAGE_PITCH_ALIGNMENT, INFO_UINT),
+	INFO(CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, INFO_UINT),
+	INFO(CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, INFO_UINT),
+	INFO(CL_DEVICE_MAX_GLOBAL_VARIABLE_SIZE, INFO_SIZE),
+	INFO(CL_DEVICE_GLOBAL_VARIABLE_PREFERRED_TOTAL_SIZE, INFO_SIZE),
+	INFO(CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, INFO_BITS),
+	INFO(CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE, INFO_UINT),
+	INFO(CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE, INFO_UINT),
+	INFO(CL_DEVICE_MAX_ON_DEVICE_QUEUES, INFO_UINT),
+	INFO(CL_DEVICE_MAX_ON_DEVICE_EVENTS, INFO_UINT),
+	INFO(CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES, INFO_UINT),
+	INFO(CL_DEVICE_PIPE_SUPPORT, INFO_UINT),
+	INFO(CL_DEVICE_MAX_PIPE_ARGS, INFO_UINT),
+	INFO(CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS, INFO_UINT),
+	INFO(CL_DEVICE_PIPE_MAX_PACKET_SIZE, INFO_UINT),
+	INFO(CL_DEVICE_PREFERRED_PLATFORM_ATOMIC_ALIGNMENT, INFO_UINT),
+	INFO(CL_DEVICE_PREFERRED_GLOBAL_ATOMIC_ALIGNMENT, INFO_UINT),
+	INFO(CL_DEVICE_PREFERRED_LOCAL_ATOMIC_ALIGNMENT, INFO_UINT),
+	INFO(CL_DEVICE_IL_VERSION, INFO_TEXT),
+	INFO(CL_DEVICE_ILS_WITH_VERSION, INFO_VARIES),
+	INFO(CL_DEVICE_MAX_NUM_SUB_GROUPS, INFO_UINT),
+	INFO(CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS, INFO_UINT),
+	INFO(CL_DEVICE_NUMERIC_VERSION, INFO_BITS),
+	INFO(CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION, INFO_VARIES),
+	INFO(CL_DEVICE_ATOMIC_MEMORY_CAPABILITIES, INFO_BITS),
+	INFO(CL_DEVICE_ATOMIC_FENCE_CAPABILITIES, INFO_BITS),
+	INFO(CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT, INFO_UINT),
+	INFO(CL_DEVICE_OPENCL_C_ALL_VERSIONS, INFO_VARIES),
+	INFO(CL_DEVICE_OPENCL_C_FEATURES, INFO_VARIES),
+	INFO(CL_DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE, INFO_SIZE),
+	INFO(CL_DEVICE_WORK_GROUP_COLLECTIVE_FUNCTIONS_SUPPORT, INFO_UINT),
+	INFO(CL_DEVICE_GENERIC_ADDRESS_SPACE_SUPPORT, INFO_UINT),
+	INFO(CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED, INFO_TEXT),
 };
 
 /* The extensions that OpenCL 1.2 programs look for. */
@@ -104,6 +138,31 @@ static void extensions_check(const struct fixture *fix)
 	MUST(clGetDeviceInfo(fix->device, CL_DEVICE_EXTENSIONS, sizeof(text), text, NULL));
 	for (size_t i = 0; i < ARRAY_SIZE(extensions); i++)
 		check_yes(named("has %s", extensions[i]), strstr(text, extensions[i]) != NULL);
+}
+
+/* The list with versions has the names of the list without, in its order. */
+static void versions_check(const struct fixture *fix)
+{
+	static cl_name_version list[256];
+	char text[4096] = "";
+	char listed[4096] = "";
+	char *end = listed;
+	char *save = NULL;
+	size_t size = 0;
+	bool same = true;
+
+	MUST(clGetDeviceInfo(fix->device, CL_DEVICE_EXTENSIONS, sizeof(text), text, NULL));
+	MUST(clGetDeviceInfo(fix->device, CL_DEVICE_EXTENSIONS_WITH_VERSION, sizeof(list), list,
+			     &size));
+	for (size_t i = 0; i < size / sizeof(list[0]); i++)
+		end = stpcpy(stpcpy(end, list[i].name), " ");
+	end = listed;
+	for (const char *name = strtok_r(text, " ", &save); name;
+	     name = strtok_r(NULL, " ", &save)) {
+		same = same && strncmp(end, name, strlen(name)) == 0 && end[strlen(name)] == ' ';
+		end += strlen(name) + 1;
+	}
+	check_yes("extensions with versions are the extensions", same && *end == '\0');
 }
 
 static void root_references_check(const struct fixture *fix)
@@ -255,6 +314,7 @@ int main(void)
 		    (const struct info[]){INFO_IS(CL_DEVICE_PLATFORM, fix.platform)}, 1);
 	wrong_infos("device", query_clGetDeviceInfo, fix.device, CL_DEVICE_NAME, true);
 	extensions_check(&fix);
+	versions_check(&fix);
 	root_references_check(&fix);
 	partitions_check(&fix);
 	partitions_wrong(&fix);

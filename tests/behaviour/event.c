@@ -255,19 +255,20 @@ static void profiling_check(const struct fixture *fix)
 {
 	static const cl_profiling_info params[] = {
 		CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT,
-		CL_PROFILING_COMMAND_START, CL_PROFILING_COMMAND_END};
-	static const char *const names[] = {"queued", "submit", "start", "end"};
+		CL_PROFILING_COMMAND_START, CL_PROFILING_COMMAND_END,
+		CL_PROFILING_COMMAND_COMPLETE};
+	static const char *const names[] = {"queued", "submit", "start", "end", "complete"};
 	cl_command_queue queue = MUST_MAKE(clCreateCommandQueue(
 		fix->context, fix->device, CL_QUEUE_PROFILING_ENABLE, &call_err));
 	cl_mem buffer = buffer_patterned(fix, SIZE, 4);
-	cl_ulong times[4] = {0};
+	cl_ulong times[5] = {0};
 	cl_event done;
 	cl_event next;
 
 	MUST(clEnqueueFillBuffer(queue, buffer, "e", 1, 0, SIZE, 0, NULL, &done));
 	MUST(clEnqueueFillBuffer(queue, buffer, "f", 1, 0, SIZE, 0, NULL, &next));
 	MUST(clFinish(queue));
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		size_t size = 0;
 
 		check_code(named("profiling %s", names[i]),
@@ -275,7 +276,7 @@ static void profiling_check(const struct fixture *fix)
 						   &size));
 		check_number(named("profiling %s size", names[i]), size);
 	}
-	for (size_t i = 1; i < 4; i++)
+	for (size_t i = 1; i < 5; i++)
 		check_yes(named("profiling %s not before %s", names[i], names[i - 1]),
 			  times[i] >= times[i - 1]);
 	check_yes("profiling times are not 0", times[0] > 0);

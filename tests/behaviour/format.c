@@ -339,6 +339,7 @@ static void kind_check(struct stage *s, const struct kind *kind)
 	} accesses[] = {
 		{"READ_ONLY", CL_MEM_READ_ONLY},
 		{"WRITE_ONLY", CL_MEM_WRITE_ONLY},
+		{"KERNEL_READ_AND_WRITE", CL_MEM_KERNEL_READ_AND_WRITE},
 		{"READ_WRITE", CL_MEM_READ_WRITE},
 	};
 	cl_image_format formats[FORMATS_MAX];

@@ -312,6 +312,37 @@ static void info_wrong(const struct fixture *fix)
 	MUST(clReleaseMemObject(image));
 }
 
+static void properties_check(const struct fixture *fix)
+{
+	static const cl_image_format format = {CL_RGBA, CL_FLOAT};
+	static const cl_image_desc desc = DESC(2D, .image_height = 4);
+	static const cl_mem_properties none[] = {0};
+	static const cl_mem_properties unknown[] = {0x7dea, 1, 0};
+	const struct {
+		const char *name;
+		const cl_mem_properties *list;
+	} lists[] = {{"no properties", NULL}, {"empty properties", none}};
+	const struct info properties = INFO(CL_MEM_PROPERTIES, INFO_SIZES);
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		cl_mem image = clCreateImageWithProperties(fix->context, lists[i].list, 0, &format,
+							   &desc, NULL, &call_err);
+
+		check_made(lists[i].name, image != NULL);
+		check_infos(lists[i].name, query_clGetMemObjectInfo, image, &properties, 1);
+		info_check(fix, lists[i].name, image, NULL);
+		MUST(clReleaseMemObject(image));
+	}
+	WRONG_MADE("properties, context NULL",
+		   clCreateImageWithProperties(NULL, none, 0, &format, &desc, NULL, &call_err));
+	WRONG_MADE("unknown property",
+		   clCreateImageWithProperties(fix->context, unknown, 0, &format, &desc, NULL,
+					       &call_err));
+	WRONG_MADE(
+		"properties, format NULL",
+		clCreateImageWithProperties(fix->context, none, 0, NULL, &desc, NULL, &call_err));
+}
+
 int main(void)
 {
 	struct fixture fix;
@@ -327,6 +358,7 @@ int main(void)
 	flags_wrong(&fix);
 	deprecated_check(&fix);
 	info_wrong(&fix);
+	properties_check(&fix);
 	fixture_close(&fix);
 	return transcript_end();
 }

@@ -97,6 +97,9 @@ static void info_check(const struct fixture *fix)
 		INFO(CL_PROGRAM_REFERENCE_COUNT, INFO_UINT),
 		INFO(CL_PROGRAM_NUM_KERNELS, INFO_SIZE),
 		INFO(CL_PROGRAM_KERNEL_NAMES, INFO_TEXT),
+		INFO(CL_PROGRAM_IL, INFO_VARIES),
+		INFO(CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT, INFO_UINT),
+		INFO(CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT, INFO_UINT),
 	};
 	cl_program program = source_program(fix, good_source);
 	size_t size = 0;
@@ -151,6 +154,8 @@ static void options_check(const struct fixture *fix)
 		"  -DVALUE=3   -cl-single-precision-constant ",
 		"-DVALUE=3 -cl-denorms-are-zero -cl-no-signed-zeros -cl-finite-math-only",
 		"-DVALUE=3 -I /nonexistent",
+		"-DVALUE=3 -cl-std=CL3.0",
+		"-DVALUE=3 -cl-std=CL2.0",
 	};
 	static const char *const wrong[] = {
 		"-DVALUE=3 -nonsense",
@@ -339,6 +344,19 @@ static void built_in_check(const struct fixture *fix)
 		   clCreateProgramWithBuiltInKernels(NULL, 1, &fix->device, names, &call_err));
 }
 
+/* No device here takes any: what comes of wrong arguments, and of programs from source. */
+static void il_wrong(const struct fixture *fix)
+{
+	static const unsigned char il[] = {3, 2, 0x23, 7, 0, 0, 1, 0};
+
+	WRONG_MADE("IL of context NULL", clCreateProgramWithIL(NULL, il, sizeof(il), &call_err));
+	WRONG_MADE("IL", clCreateProgramWithIL(fix->context, il, sizeof(il), &call_err));
+	WRONG_MADE("IL NULL", clCreateProgramWithIL(fix->context, NULL, sizeof(il), &call_err));
+	WRONG_MADE("IL of length 0", clCreateProgramWithIL(fix->context, il, 0, &call_err));
+	wrong_code("constant of program NULL",
+		   clSetProgramSpecializationConstant(NULL, 1, sizeof(int), il));
+}
+
 int main(void)
 {
 	struct fixture fix;
@@ -352,6 +370,7 @@ int main(void)
 	failure_check(&fix);
 	binary_check(&fix);
 	built_in_check(&fix);
+	il_wrong(&fix);
 	fixture_close(&fix);
 	return transcript_end();
 }

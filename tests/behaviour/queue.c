@@ -70,6 +70,68 @@ static void creation_wrong(const struct fixture *fix)
 	wrong_code("finish NULL", clFinish(NULL));
 }
 
+#define LIST(...) ((const cl_queue_properties[]){__VA_ARGS__, 0})
+
+static void properties_check(const struct fixture *fix)
+{
+	const struct {
+		const char *name;
+		const cl_queue_properties *list;
+	} lists[] = {
+		{"no properties", NULL},
+		{"empty properties", (const cl_queue_properties[]){0}},
+		{"properties 0", LIST(CL_QUEUE_PROPERTIES, 0)},
+		{"property out of order",
+		 LIST(CL_QUEUE_PROPERTIES, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)},
+		{"property both", LIST(CL_QUEUE_PROPERTIES, BOTH)},
+	};
+	const struct info infos[] = {
+		INFO(CL_QUEUE_PROPERTIES, INFO_BITS),  INFO(CL_QUEUE_PROPERTIES_ARRAY, INFO_SIZES),
+		INFO(CL_QUEUE_SIZE, INFO_UINT),	       INFO_IS(CL_QUEUE_DEVICE_DEFAULT, NULL),
+		INFO_IS(CL_QUEUE_DEVICE, fix->device),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		cl_command_queue queue = clCreateCommandQueueWithProperties(
+			fix->context, fix->device, lists[i].list, &call_err);
+
+		check_made(lists[i].name, queue != NULL);
+		check_infos(lists[i].name, query_clGetCommandQueueInfo, queue, infos,
+			    ARRAY_SIZE(infos));
+		check_code(named("%s finish", lists[i].name), clFinish(queue));
+		MUST(clReleaseCommandQueue(queue));
+	}
+	check_infos("created without a list", query_clGetCommandQueueInfo, fix->queue, &infos[1],
+		    1);
+}
+
+static void properties_wrong(const struct fixture *fix)
+{
+	const struct {
+		const char *name;
+		const cl_queue_properties *list;
+	} lists[] = {
+		{"unknown property in a list", LIST(0x7dea, 1)},
+		{"unknown bits in a list", LIST(CL_QUEUE_PROPERTIES, 1 << 20)},
+		{"property twice", LIST(CL_QUEUE_PROPERTIES, 0, CL_QUEUE_PROPERTIES, 0)},
+		{"size of a queue on the host", LIST(CL_QUEUE_SIZE, 16)},
+		{"size of an out-of-order queue on the host",
+		 LIST(CL_QUEUE_SIZE, 16, CL_QUEUE_PROPERTIES,
+		      CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)},
+		{"default queue of the host",
+		 LIST(CL_QUEUE_PROPERTIES, CL_QUEUE_ON_DEVICE_DEFAULT)},
+	};
+
+	WRONG_MADE("context NULL with a list",
+		   clCreateCommandQueueWithProperties(NULL, fix->device, NULL, &call_err));
+	WRONG_MADE("device NULL with a list",
+		   clCreateCommandQueueWithProperties(fix->context, NULL, NULL, &call_err));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		WRONG_MADE(lists[i].name,
+			   clCreateCommandQueueWithProperties(fix->context, fix->device,
+							      lists[i].list, &call_err));
+}
+
 static void flush_check(const struct fixture *fix)
 {
 	check_code("flush of an empty queue", clFlush(fix->queue));
@@ -130,6 +192,8 @@ int main(void)
 	fixture_open(&fix);
 	creation_check(&fix);
 	creation_wrong(&fix);
+	properties_check(&fix);
+	properties_wrong(&fix);
 	flush_check(&fix);
 	released_early_check(&fix);
 	order_check(&fix);

@@ -149,6 +149,66 @@ static void sampler_wrong(const struct fixture *fix)
 	wrong_code("release NULL", clReleaseSampler(NULL));
 }
 
+#define LIST(...) ((const cl_sampler_properties[]){__VA_ARGS__, 0})
+
+static void properties_check(struct stage *s)
+{
+	const struct {
+		const char *name;
+		const cl_sampler_properties *list;
+		bool normalized;
+	} lists[] = {
+		{"empty properties", (const cl_sampler_properties[]){0}, true},
+		{"property normalized", LIST(CL_SAMPLER_NORMALIZED_COORDS, CL_FALSE), false},
+		{"property addressing", LIST(CL_SAMPLER_ADDRESSING_MODE, CL_ADDRESS_REPEAT), true},
+		{"property filter", LIST(CL_SAMPLER_FILTER_MODE, CL_FILTER_LINEAR), true},
+		{"all properties",
+		 LIST(CL_SAMPLER_FILTER_MODE, CL_FILTER_LINEAR, CL_SAMPLER_NORMALIZED_COORDS,
+		      CL_TRUE, CL_SAMPLER_ADDRESSING_MODE, CL_ADDRESS_CLAMP_TO_EDGE),
+		 true},
+	};
+	const struct info infos[] = {
+		INFO(CL_SAMPLER_PROPERTIES, INFO_SIZES),
+		INFO(CL_SAMPLER_REFERENCE_COUNT, INFO_UINT),
+	};
+
+	MADE("no properties", clCreateSamplerWithProperties(s->fix.context, NULL, &call_err));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		cl_sampler sampler =
+			clCreateSamplerWithProperties(s->fix.context, lists[i].list, &call_err);
+
+		check_made(lists[i].name, sampler != NULL);
+		if (!sampler)
+			continue;
+		check_infos(lists[i].name, query_clGetSamplerInfo, sampler, infos,
+			    ARRAY_SIZE(infos));
+		sampler_check(s, lists[i].name, sampler, lists[i].normalized);
+		MUST(clReleaseSampler(sampler));
+	}
+}
+
+static void properties_wrong(const struct fixture *fix)
+{
+	const struct {
+		const char *name;
+		const cl_sampler_properties *list;
+	} lists[] = {
+		{"unknown property", LIST(0x7dea, 1)},
+		{"property twice", LIST(CL_SAMPLER_FILTER_MODE, CL_FILTER_LINEAR,
+					CL_SAMPLER_FILTER_MODE, CL_FILTER_LINEAR)},
+		{"property normalized neither true nor false",
+		 LIST(CL_SAMPLER_NORMALIZED_COORDS, 7)},
+		{"property addressing unknown", LIST(CL_SAMPLER_ADDRESSING_MODE, 0x7dea)},
+		{"property filter unknown", LIST(CL_SAMPLER_FILTER_MODE, 0x7dea)},
+	};
+
+	WRONG_MADE("properties, context NULL",
+		   clCreateSamplerWithProperties(NULL, NULL, &call_err));
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		WRONG_MADE(lists[i].name,
+			   clCreateSamplerWithProperties(fix->context, lists[i].list, &call_err));
+}
+
 int main(void)
 {
 	struct stage stage;
@@ -157,6 +217,8 @@ int main(void)
 	stage_open(&stage);
 	kinds_check(&stage);
 	sampler_wrong(&stage.fix);
+	properties_check(&stage);
+	properties_wrong(&stage.fix);
 	stage_close(&stage);
 	return transcript_end();
 }

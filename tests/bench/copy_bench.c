@@ -7,7 +7,7 @@
  * The sides are contexts of the first platform, or of those that --from and --to number. Prints
  * "name value unit" lines.
  */
-#define CL_TARGET_OPENCL_VERSION 200
+#define CL_TARGET_OPENCL_VERSION 300
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS
 #include <CL/cl.h>
 

@@ -57,6 +57,7 @@ static bool is_answered(unsigned number)
 	switch (number) {
 	case GCL_PROGRAM_CREATE_BINARY:
 	case GCL_PROGRAM_CREATE_BUILT_IN:
+	case GCL_PROGRAM_CREATE_IL:
 	case GCL_PROGRAM_BUILD:
 	case GCL_PROGRAM_COMPILE:
 	case GCL_PROGRAM_LINK:

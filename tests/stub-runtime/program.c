@@ -74,6 +74,23 @@ cl_program clCreateProgramWithBuiltInKernels(cl_context context, cl_uint count,
 	return program;
 }
 
+cl_program clCreateProgramWithIL(cl_context context, const void *il, size_t length, cl_int *status)
+{
+	if (!il || length != sizeof binary || memcmp(il, binary, sizeof binary) != 0)
+		return stub_make(NULL, status, CL_INVALID_VALUE);
+	return program_new(context, status);
+}
+
+/* There is one constant, an int. */
+cl_int clSetProgramSpecializationConstant(cl_program program, cl_uint constant, size_t size,
+					  const void *value)
+{
+	STUB_REFUSE(!stub_get(program, STUB_PROGRAM), CL_INVALID_PROGRAM);
+	STUB_REFUSE(constant != 1, CL_INVALID_SPEC_ID);
+	STUB_REFUSE(size != sizeof(cl_int) || !value, CL_INVALID_VALUE);
+	return CL_SUCCESS;
+}
+
 cl_int clRetainProgram(cl_program program)
 {
 	STUB_REFUSE(!program, CL_INVALID_PROGRAM);
@@ -310,6 +327,29 @@ cl_int clGetKernelWorkGroupInfo(cl_kernel kernel, cl_device_id device,
 	case CL_KERNEL_LOCAL_MEM_SIZE:
 	case CL_KERNEL_PRIVATE_MEM_SIZE:
 		return stub_answer(&bytes, sizeof bytes, size, value, size_ret);
+	default:
+		return CL_INVALID_VALUE;
+	}
+}
+
+/* Sub-groups of 8. */
+cl_int clGetKernelSubGroupInfo(cl_kernel kernel, cl_device_id device, cl_kernel_sub_group_info name,
+			       size_t input_size, const void *input, size_t size, void *value,
+			       size_t *size_ret)
+{
+	static const size_t eight = 8;
+	size_t local;
+
+	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
+	STUB_REFUSE(!stub_get(device, STUB_DEVICE), CL_INVALID_DEVICE);
+	switch (name) {
+	case CL_KERNEL_MAX_NUM_SUB_GROUPS:
+		return stub_answer(&eight, sizeof eight, size, value, size_ret);
+	case CL_KERNEL_SUB_GROUP_COUNT_FOR_NDRANGE:
+		STUB_REFUSE(input_size < sizeof local || !input, CL_INVALID_VALUE);
+		memcpy(&local, input, sizeof local);
+		local = (local + 7) / 8;
+		return stub_answer(&local, sizeof local, size, value, size_ret);
 	default:
 		return CL_INVALID_VALUE;
 	}

@@ -28,6 +28,7 @@ static cl_context context;
 static size_t group_less; /* kernels' work-groups are smaller on the fake by so much */
 static size_t compiled_more;
 static cl_ulong local_used = UINT64_MAX;
+static size_t variables_size; /* of the fake's program */
 
 static cl_device_id fake_device(void)
 {
@@ -75,6 +76,21 @@ CL_API_ENTRY cl_int CL_API_CALL clGetKernelWorkGroupInfo(cl_kernel kernel, cl_de
 	    local_used != UINT64_MAX)
 		*(cl_ulong *)value = local_used;
 	return status;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clGetProgramBuildInfo(cl_program program, cl_device_id asked,
+						      cl_program_build_info name, size_t size,
+						      void *value, size_t *size_ret)
+{
+	__typeof__(&clGetProgramBuildInfo) real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "clGetProgramBuildInfo");
+	if (asked != fake_device())
+		return real(program, asked, name, size, value, size_ret);
+	if (name != CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE || size < sizeof variables_size)
+		return CL_INVALID_VALUE;
+	memcpy(value, &variables_size, sizeof variables_size);
+	return CL_SUCCESS;
 }
 
 static int setup(void **state)
@@ -222,14 +238,18 @@ static void numbers_as_texts(void **state)
 	(void)state;
 	fake_text(CL_DEVICE_VERSION, "OpenCL 1.1 made up");
 	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
-	/* A program sees no more than 1.2. */
+	/* A program sees no more than 3.0, and of 2.x no more than 1.2. */
 	fake_text(CL_DEVICE_VERSION, "OpenCL 4.7 made up");
 	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
+	fake_text(CL_DEVICE_VERSION, "OpenCL 2.1 made up");
+	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
 	fake_text(CL_DEVICE_VERSION, "OpenCL 1.2 guestcl");
-	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
+	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
 	fake_text(CL_DEVICE_OPENCL_C_VERSION, "OpenCL C 1.0 ");
 	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
 	fake_text(CL_DEVICE_OPENCL_C_VERSION, "OpenCL C 10.0");
+	expect(GCL_MOVE_DONE, GCL_MOVE_LACKS);
+	fake_text(CL_DEVICE_OPENCL_C_VERSION, "OpenCL C 2.0 ");
 	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
 	fake_text(CL_DEVICE_OPENCL_C_VERSION, "");
 	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
@@ -242,7 +262,7 @@ static void extensions(void **state)
 	(void)state;
 	clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof text, text, NULL);
 	/* One that no program sees. */
-	snprintf(longer, sizeof longer, "%s cl_khr_spirv_linkonce_odr", text);
+	snprintf(longer, sizeof longer, "%s cl_khr_command_buffer_multi_device", text);
 	fake_text(CL_DEVICE_EXTENSIONS, longer);
 	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
 	snprintf(longer, sizeof longer, "%s cl_amd_media_ops2", text);
@@ -251,6 +271,53 @@ static void extensions(void **state)
 	/* One whose name begins like it is another. */
 	fake_text(CL_DEVICE_EXTENSIONS, "cl_khr_byte_addressable_stores xcl_khr_fp64");
 	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
+}
+
+static void fake_entries(cl_device_info name, size_t count, const cl_name_version *entries)
+{
+	fake_set(name, count * sizeof *entries, entries);
+}
+
+/* Lists of names with versions: what isn't carried doesn't count. */
+static void lists(void **state)
+{
+	static cl_name_version entries[64];
+	size_t count = 0;
+
+	(void)state;
+	assert_int_equal(clGetDeviceInfo(device, CL_DEVICE_OPENCL_C_FEATURES, sizeof entries,
+					 entries, &count),
+			 CL_SUCCESS);
+	count /= sizeof *entries;
+	assert_true(count > 0 && count < 60);
+	entries[count] = (cl_name_version){CL_MAKE_VERSION(3, 0, 0), "__opencl_c_pipes"};
+	fake_entries(CL_DEVICE_OPENCL_C_FEATURES, count + 1, entries);
+	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
+	entries[count] = (cl_name_version){CL_MAKE_VERSION(3, 0, 0), "__opencl_c_made_up"};
+	fake_entries(CL_DEVICE_OPENCL_C_FEATURES, count + 1, entries);
+	expect(GCL_MOVE_DONE, GCL_MOVE_LACKS);
+	fake_entries(CL_DEVICE_OPENCL_C_FEATURES, count - 1, entries);
+	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
+
+	assert_int_equal(clGetDeviceInfo(device, CL_DEVICE_OPENCL_C_ALL_VERSIONS, sizeof entries,
+					 entries, &count),
+			 CL_SUCCESS);
+	count /= sizeof *entries;
+	entries[count] = (cl_name_version){CL_MAKE_VERSION(2, 0, 0), "OpenCL C"};
+	fake_entries(CL_DEVICE_OPENCL_C_ALL_VERSIONS, count + 1, entries);
+	expect(GCL_MOVE_DONE, GCL_MOVE_DONE);
+	fake_entries(CL_DEVICE_OPENCL_C_ALL_VERSIONS, 1, entries);
+	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
+
+	entries[0] = (cl_name_version){CL_MAKE_VERSION(1, 4, 0), "SPIR-V"};
+	fake_entries(CL_DEVICE_ILS_WITH_VERSION, 1, entries);
+	expect(GCL_MOVE_DONE, GCL_MOVE_LACKS);
+	fake_number(CL_DEVICE_ATOMIC_MEMORY_CAPABILITIES, CL_DEVICE_ATOMIC_ORDER_RELAXED);
+	expect(GCL_MOVE_LACKS, GCL_MOVE_DONE);
+	fake_number(CL_DEVICE_MAX_NUM_SUB_GROUPS, 64);
+	expect(GCL_MOVE_DONE, GCL_MOVE_LIMIT);
+	fake_number(CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT, CL_TRUE);
+	expect(GCL_MOVE_DONE, GCL_MOVE_LACKS);
 }
 
 static void precision(void **state)
@@ -303,6 +370,10 @@ static void kernels(void **state)
 	assert_int_equal(gcl_kernel_check(kernel, fake_device(), kernel, device, &value),
 			 GCL_MOVE_DONE);
 	group_less = 0;
+	variables_size = 4;
+	assert_int_equal(gcl_kernel_check(kernel, fake_device(), kernel, device, &value),
+			 GCL_MOVE_PROGRAM);
+	variables_size = 0;
 	compiled_more = 1;
 	assert_int_equal(gcl_kernel_check(kernel, device, kernel, fake_device(), &value),
 			 GCL_MOVE_PROGRAM);
@@ -415,6 +486,7 @@ int main(void)
 		cmocka_unit_test(images),
 		cmocka_unit_test(numbers_as_texts),
 		cmocka_unit_test(extensions),
+		cmocka_unit_test(lists),
 		cmocka_unit_test(precision),
 		cmocka_unit_test(kernels),
 		cmocka_unit_test(buffers),
