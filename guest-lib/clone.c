@@ -1,8 +1,8 @@
 /*
  * Kernels made of others: the same function, with the arguments that the other one has.
  *
- * The host makes a kernel as for clCreateKernel; the clone's first launch brings all of its
- * arguments.
+ * The host makes a kernel as for clCreateKernel, and gives it what the other one was told of shared
+ * virtual memory; the clone's first launch brings all of its arguments.
  */
 #include <stdlib.h>
 
@@ -54,7 +54,8 @@ CL_API_ENTRY cl_kernel CL_API_CALL clCloneKernel(cl_kernel kernel, cl_int *errco
 	cl_int status;
 
 	REFUSE_NULL_IF(!gcl_valid(kernel, GCL_KIND_KERNEL), CL_INVALID_KERNEL);
-	clone = gcl_kernel_create(kernel->program, kernel->build, kernel_index(kernel), &status);
+	clone = gcl_kernel_create(kernel->program, kernel->build, kernel_index(kernel), kernel,
+				  &status);
 	REFUSE_NULL_IF(!clone, status);
 	pthread_mutex_lock(&kernel->lock);
 	status = args_copy(clone, kernel);

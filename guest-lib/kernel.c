@@ -89,7 +89,7 @@ static cl_kernel kernel_new(cl_program program, struct gcl_build *build, size_t 
 }
 
 cl_kernel gcl_kernel_create(cl_program program, struct gcl_build *build, size_t index,
-			    cl_int *status)
+			    const struct _cl_kernel *original, cl_int *status)
 {
 	Gcl__KernelCreate message = GCL__KERNEL_CREATE__INIT;
 	cl_kernel kernel = kernel_new(program, build, index);
@@ -100,6 +100,7 @@ cl_kernel gcl_kernel_create(cl_program program, struct gcl_build *build, size_t 
 	message.id = kernel->base.id;
 	message.program = program->base.id;
 	message.name = kernel->info->name;
+	message.clone = original ? original->base.id : 0;
 	*status = gcl_post(program->base.session, GCL_KERNEL_CREATE, &message.base);
 	if (*status == CL_SUCCESS)
 		return kernel;
@@ -139,7 +140,7 @@ cl_kernel CL_API_CALL clCreateKernel(cl_program program, const char *kernel_name
 	status = CL_INVALID_KERNEL_NAME;
 	for (size_t i = 0; i < build->answer->n_kernels; i++)
 		if (strcmp(build->answer->kernels[i]->name, kernel_name) == 0) {
-			kernel = gcl_kernel_create(program, build, i, &status);
+			kernel = gcl_kernel_create(program, build, i, NULL, &status);
 			break;
 		}
 	gcl_build_put(build);
@@ -161,7 +162,7 @@ cl_int CL_API_CALL clCreateKernelsInProgram(cl_program program, cl_uint num_kern
 	if (kernels && num_kernels < count)
 		status = CL_INVALID_VALUE;
 	for (size_t i = 0; kernels && status == CL_SUCCESS && i < count; i++) {
-		kernels[i] = gcl_kernel_create(program, build, i, &status);
+		kernels[i] = gcl_kernel_create(program, build, i, NULL, &status);
 		while (status != CL_SUCCESS && i-- > 0)
 			kernel_put(kernels[i]);
 	}

@@ -7,9 +7,9 @@
 #include "guest.h"
 
 /** gcl_kernel_create() - the kernel @index of @build, which is not consumed; or NULL and *@status.
- */
+ * @original: that it is a copy of, NULL for none */
 cl_kernel gcl_kernel_create(cl_program program, struct gcl_build *build, size_t index,
-			    cl_int *status);
+			    const struct _cl_kernel *original, cl_int *status);
 
 /** gcl_kernel_uniform() - must all its work-groups on @device be of one size? No: the host may know
  * better. */

@@ -61,6 +61,16 @@ static struct gcl_kernel *kernel_inspect(const struct gcl_worker *worker, cl_ker
 	return kernel;
 }
 
+/* The launches of a clone bring its arguments. */
+static int kernel_clone(struct gcl_worker *worker, struct gcl_kernel *kernel, uint64_t original)
+{
+	const struct gcl_entry *entry = gcl_table_find(worker, original, GCL_KIND_KERNEL);
+
+	if (!entry)
+		return -EPROTO;
+	return entry->detail ? gcl_svm_reach_clone(worker, kernel, entry->detail) : 0;
+}
+
 int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__KernelCreate *message = (const Gcl__KernelCreate *)call->message;
@@ -92,7 +102,7 @@ int gcl_handle_kernel_create(struct gcl_worker *worker, const struct gcl_call *c
 	}
 	entry->detail = kernel;
 	gcl_object_made(worker, entry, handle, status);
-	return 0;
+	return kernel && message->clone ? kernel_clone(worker, kernel, message->clone) : 0;
 }
 
 /* A kernel just like @kernel whose arguments nobody minds, or NULL and *@status. */

@@ -277,30 +277,44 @@ int gcl_svm_use(struct gcl_worker *worker, struct gcl_kernel *kernel, struct gcl
 	return 0;
 }
 
-int gcl_handle_svm_reach(struct gcl_worker *worker, const struct gcl_call *call)
+static int reach_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const uint64_t *mems,
+		     size_t count)
 {
-	const Gcl__SvmReach *message = (const Gcl__SvmReach *)call->message;
-	struct gcl_entry *entry = gcl_table_find(worker, message->kernel, GCL_KIND_KERNEL);
-	struct gcl_kernel *kernel = entry ? entry->detail : NULL;
-	uint64_t *reach;
+	uint64_t *reach = calloc(count + 1, sizeof *reach);
 	cl_int status;
 
-	if (!entry || message->n_mems > REACH_MAX)
-		return -EPROTO;
-	if (!kernel || !kernel->owner->svm)
-		return 0;
-	reach = calloc(message->n_mems + 1, sizeof *reach);
 	if (!reach)
 		return -ENOMEM;
-	for (size_t i = 0; i < message->n_mems; i++)
-		reach[i] = message->mems[i];
+	for (size_t i = 0; i < count; i++)
+		reach[i] = mems[i];
 	free(kernel->reach);
 	kernel->reach = reach;
-	kernel->reach_count = message->n_mems;
+	kernel->reach_count = count;
 	kernel->reaches = true;
 	kernel->reach_stale = GCL_SIDES_ALL & ~(1u << GCL_HOME);
 	status = gcl_svm_reach_on(worker, kernel, kernel->handle, GCL_HOME);
 	if (status != CL_SUCCESS)
 		gcl_log_debug(call, "clSetKernelExecInfo: %d", status);
 	return 0;
+}
+
+int gcl_svm_reach_clone(struct gcl_worker *worker, struct gcl_kernel *kernel,
+			const struct gcl_kernel *original)
+{
+	if (!original->reaches || original->owner != kernel->owner)
+		return 0;
+	return reach_set(worker, kernel, original->reach, original->reach_count);
+}
+
+int gcl_handle_svm_reach(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__SvmReach *message = (const Gcl__SvmReach *)call->message;
+	struct gcl_entry *entry = gcl_table_find(worker, message->kernel, GCL_KIND_KERNEL);
+	struct gcl_kernel *kernel = entry ? entry->detail : NULL;
+
+	if (!entry || message->n_mems > REACH_MAX)
+		return -EPROTO;
+	if (!kernel || !kernel->owner->svm)
+		return 0;
+	return reach_set(worker, kernel, message->mems, message->n_mems);
 }

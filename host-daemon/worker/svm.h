@@ -19,6 +19,10 @@ int gcl_svm_arg_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const 
  * 0, -ENOMEM. */
 int gcl_svm_use(struct gcl_worker *worker, struct gcl_kernel *kernel, struct gcl_command *command);
 
+/** gcl_svm_reach_clone() - @kernel reaches what @original does. Return: 0 or -ENOMEM. */
+int gcl_svm_reach_clone(struct gcl_worker *worker, struct gcl_kernel *kernel,
+			const struct gcl_kernel *original);
+
 /** gcl_svm_reach_on() - tell @handle, @kernel's twin on @side, what it reaches beside its
  * arguments, which is made there if need be. */
 cl_int gcl_svm_reach_on(struct gcl_worker *worker, const struct gcl_kernel *kernel,

@@ -19,6 +19,9 @@ static const char source[] =
 	"pair.second + i); }\n"
 	"kernel void sampled(global float4 *out, read_only image2d_t in, sampler_t smp)\n"
 	"{ int i = get_global_id(0); out[i] = read_imagef(in, smp, (int2)(i, 0)); }\n"
+	"struct holder { global uchar *held; };\n"
+	"kernel void held(global uchar *out, global struct holder *holder)\n"
+	"{ int i = get_global_id(0); out[i] = holder->held[i] + 1; }\n"
 	"kernel void plain(void) {}\n";
 
 static void run(const struct fixture *fix, const char *name, cl_kernel kernel, cl_mem out)
@@ -109,6 +112,33 @@ static void objects_check(const struct fixture *fix, cl_program program)
 	MUST(clReleaseMemObject(out));
 }
 
+/* Pointers to shared virtual memory, as an argument and in memory, are the clone's, too. */
+static void pointers_check(const struct fixture *fix, cl_program program)
+{
+	cl_kernel kernel = kernel_made(program, "held");
+	cl_mem out = buffer_patterned(fix, SIZE, 1);
+	unsigned char *held = clSVMAlloc(fix->context, CL_MEM_READ_WRITE, SIZE, 0);
+	void **holder = clSVMAlloc(fix->context, CL_MEM_READ_WRITE, sizeof(*holder), 0);
+	unsigned char bytes[SIZE];
+	cl_kernel clone;
+
+	check_yes("shared memory", held && holder);
+	pattern(bytes, sizeof(bytes), 5);
+	MUST(clEnqueueSVMMemcpy(fix->queue, CL_TRUE, held, bytes, SIZE, 0, NULL, NULL));
+	MUST(clEnqueueSVMMemcpy(fix->queue, CL_TRUE, holder, &held, sizeof(held), 0, NULL, NULL));
+	MUST(clSetKernelArg(kernel, 0, sizeof(out), &out));
+	MUST(clSetKernelArgSVMPointer(kernel, 1, holder));
+	MUST(clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof(held), &held));
+	clone = clCloneKernel(kernel, &call_err);
+	check_made("clone with pointers", clone != NULL);
+	MUST(clReleaseKernel(kernel));
+	run(fix, "clone with pointers", clone, out);
+	MUST(clReleaseKernel(clone));
+	clSVMFree(fix->context, holder);
+	clSVMFree(fix->context, held);
+	MUST(clReleaseMemObject(out));
+}
+
 static void clone_wrong(const struct fixture *fix, cl_program program)
 {
 	const size_t one = 1;
@@ -160,6 +190,7 @@ int main(void)
 	program = program_built(&fix, source, "");
 	values_check(&fix, program);
 	objects_check(&fix, program);
+	pointers_check(&fix, program);
 	clone_wrong(&fix, program);
 	sub_groups_check(&fix, program);
 	MUST(clReleaseProgram(program));

@@ -20,7 +20,7 @@ DIFFERENCES = {
     ),
     "CL_PLATFORM_ICD_SUFFIX_KHR": ("GCL", "each platform has its own"),
     "CL_DEVICE_SVM_CAPABILITIES": (
-        "(CL_DEVICE_SVM_COARSE_GRAIN_BUFFER)?",
+        "CL_DEVICE_SVM_COARSE_GRAIN_BUFFER",
         "memory that both see at any time can't be had",
     ),
     "CL_DEVICE_EXECUTION_CAPABILITIES": (
