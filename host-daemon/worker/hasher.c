@@ -112,24 +112,6 @@ static bool hasher_make(struct gcl_hasher *hasher, cl_device_id device)
 	return status == CL_SUCCESS;
 }
 
-struct gcl_hasher *gcl_hasher_create(cl_context context, cl_device_id device)
-{
-	struct gcl_hasher *hasher;
-
-	if (!device_good(device))
-		return NULL;
-	hasher = calloc(1, sizeof *hasher);
-	if (!hasher)
-		return NULL;
-	hasher->refs = 1;
-	hasher->context = context;
-	clRetainContext(context);
-	if (hasher_make(hasher, device))
-		return hasher;
-	gcl_hasher_put(hasher);
-	return NULL;
-}
-
 struct gcl_hasher *gcl_hasher_get(struct gcl_hasher *hasher)
 {
 	if (hasher)
@@ -183,4 +165,43 @@ cl_int gcl_hasher_run(struct gcl_hasher *hasher, cl_command_queue queue, cl_mem 
 	if (out)
 		clReleaseMemObject(out);
 	return status;
+}
+
+/* A first run, since runtimes compile for a size of groups then (PoCL): better now than when a
+ * program needs the device. */
+static bool hasher_try(struct gcl_hasher *hasher, cl_device_id device)
+{
+	cl_command_queue queue;
+	struct gcl_copy_hash hash;
+	cl_int status;
+	cl_mem mem =
+		clCreateBuffer(hasher->context, CL_MEM_READ_ONLY, GCL_COPY_BLOCK, NULL, &status);
+
+	if (!mem)
+		return false;
+	queue = clCreateCommandQueue(hasher->context, device, 0, &status);
+	if (queue)
+		status = gcl_hasher_run(hasher, queue, mem, 1, 1, &hash);
+	if (queue)
+		clReleaseCommandQueue(queue);
+	clReleaseMemObject(mem);
+	return status == CL_SUCCESS;
+}
+
+struct gcl_hasher *gcl_hasher_create(cl_context context, cl_device_id device)
+{
+	struct gcl_hasher *hasher;
+
+	if (!device_good(device))
+		return NULL;
+	hasher = calloc(1, sizeof *hasher);
+	if (!hasher)
+		return NULL;
+	hasher->refs = 1;
+	hasher->context = context;
+	clRetainContext(context);
+	if (hasher_make(hasher, device) && hasher_try(hasher, device))
+		return hasher;
+	gcl_hasher_put(hasher);
+	return NULL;
 }
