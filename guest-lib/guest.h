@@ -109,6 +109,7 @@ struct _cl_context {
 	pthread_mutex_t svm_lock; /* a leaf */
 	struct gcl_ranges svm;	  /* shared virtual memory: cl_mem by addresses; svm.c */
 	_Atomic bool svm_used;	  /* there has been some */
+	_Atomic bool svm_apart;	  /* it can't be memory of the heap */
 };
 
 struct _cl_command_queue {

@@ -116,7 +116,8 @@ static cl_mem contents_of(cl_mem mem)
  * which only has the address of something else here. */
 static uint8_t *host_memory(const struct _cl_mem *contents)
 {
-	return contents->svm && !contents->svm_space ? NULL : contents->host_ptr;
+	return contents->svm && !contents->svm_space && !contents->resident ? NULL
+									    : contents->host_ptr;
 }
 
 /* Is the program's memory of CL_MEM_USE_HOST_PTR another than what the device works on? */

@@ -248,8 +248,8 @@ static cl_int buffer_post(cl_mem mem, uint64_t block)
 	message.context = mem->context->base.id;
 	message.flags = mem->flags & ~(cl_mem_flags)GCL_MEM_HOST_PTR_FLAGS;
 	message.size = mem->size;
-	message.resident = mem->resident;
-	if (mem->resident)
+	message.resident = mem->resident && !gcl_svm_part(mem);
+	if (message.resident)
 		message.heap_offset = mem->heap_offset;
 	if (gcl_svm_part(mem)) {
 		message.svm = mem->parent->base.id;
@@ -333,8 +333,11 @@ CL_API_ENTRY cl_mem CL_API_CALL clCreateBuffer(cl_context context, cl_mem_flags 
 	REFUSE_NULL_IF(!mem, CL_OUT_OF_HOST_MEMORY);
 	mem->size = size;
 	mem->host_ptr = flags & CL_MEM_USE_HOST_PTR ? host_ptr : NULL;
-	if (svm)
+	if (svm) {
 		mem->origin = gcl_svm_offset(svm, host_ptr);
+		mem->resident = svm->resident;
+		mem->heap = svm->resident ? host_ptr : NULL;
+	}
 	status = svm ? CL_SUCCESS : buffer_place(mem, host_ptr);
 	if (status != CL_SUCCESS)
 		gcl_mem_abandon(mem);

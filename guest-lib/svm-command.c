@@ -79,6 +79,15 @@ static cl_int within_post(const struct copy *copy, cl_mem to, cl_mem from, cl_ev
 /* From allocation to allocation. */
 static cl_int within_copy(const struct copy *copy, cl_mem to, cl_mem from)
 {
+	bool locked = false;
+
+	if (to->resident && from->resident && copy->size <= GCL_DIRECT_COPY_MAX)
+		TRY(gcl_direct_lock(copy->queue, copy->blocking, copy->count, copy->list,
+				    copy->event, &locked));
+	if (locked) {
+		memcpy(copy->to, copy->from, copy->size);
+		return gcl_direct_unlock(copy->queue, CL_COMMAND_SVM_MEMCPY, copy->event);
+	}
 	POST_AND_END(within_post(copy, to, from, wanted_), copy->blocking, copy->count, copy->list,
 		     copy->event);
 }

@@ -22,6 +22,8 @@
 /* The largest OpenCL type: no more can be asked for. */
 #define ALIGNMENT_MAX 128u
 
+#define PAGE 4096u
+
 /* Addresses of the runtime's choice that are in use here; each is kept until one is found that
  * isn't. */
 #define ALLOC_TRIES 16
@@ -88,6 +90,9 @@ static cl_int host_alloc(cl_mem mem, cl_uint alignment, void *wish)
 	message.size = mem->size;
 	message.alignment = alignment;
 	message.address = (uintptr_t)wish;
+	message.resident = mem->resident;
+	if (mem->resident)
+		message.heap_offset = mem->heap_offset;
 	TRY(gcl_ask(mem->base.session, GCL_SVM_CREATE, &message.base, GCL_ANSWER_SVM, &reply));
 	atomic_store_explicit(&mem->told, true, memory_order_release);
 	answer = (const Gcl__SvmAnswer *)reply;
@@ -159,6 +164,49 @@ static cl_mem svm_find(cl_context context, cl_svm_mem_flags flags, size_t size, 
 	return mem;
 }
 
+/* Can its memory be the heap's? That of its own has to be mapped on both sides. */
+static bool heap_fits(const struct _cl_context *context)
+{
+	const struct gcl_channel *channel = context->base.session->channel;
+	uintptr_t heap = (uintptr_t)channel->heap;
+
+	return context->resident && channel->ops->remaps && !channel->heap_limit &&
+	       heap >= GCL_SVM_HEAP_FIRST && heap < GCL_SVM_HEAP_END &&
+	       channel->heap_size <= GCL_SVM_HEAP_END - heap &&
+	       !atomic_load_explicit(&context->svm_apart, memory_order_relaxed);
+}
+
+/* Memory of the heap, which is mapped in the worker at its address here, a second time. Return:
+ * NULL: it has to be done without. */
+static cl_mem svm_resident(cl_context context, cl_svm_mem_flags flags, size_t size,
+			   cl_uint alignment)
+{
+	uint8_t *memory;
+	cl_int status;
+	cl_mem mem;
+
+	if (!heap_fits(context))
+		return NULL;
+	mem = svm_new(context, flags, size);
+	if (!mem)
+		return NULL;
+	svm_hide(mem);
+	/* Whole pages: no other allocation is in them. */
+	mem->heap_offset = gcl_block_alloc(context->base.session, GCL_MAX(size, PAGE), &memory);
+	mem->resident = true;
+	status = mem->heap_offset == GCL_HEAP_NONE ? CL_MEM_OBJECT_ALLOCATION_FAILURE
+						   : host_alloc(mem, alignment, memory);
+	if (status == CL_SUCCESS && mem->host_ptr == memory) {
+		mem->heap = memory;
+		return mem;
+	}
+	/* A runtime that can't be led there never can. */
+	if (status == CL_INVALID_HOST_PTR)
+		atomic_store_explicit(&context->svm_apart, true, memory_order_relaxed);
+	gcl_mem_put(mem);
+	return NULL;
+}
+
 static bool svm_enter(cl_context context, cl_mem mem)
 {
 	bool entered;
@@ -196,7 +244,9 @@ CL_API_ENTRY void *CL_API_CALL clSVMAlloc(cl_context context, cl_svm_mem_flags f
 	    !flags_valid(flags) || !size_valid(context, size) || alignment & (alignment - 1) ||
 	    alignment > ALIGNMENT_MAX || context->base.session->lost)
 		return NULL;
-	mem = svm_find(context, flags, size, alignment);
+	mem = svm_resident(context, flags, size, alignment);
+	if (!mem)
+		mem = svm_find(context, flags, size, alignment);
 	if (mem && !svm_enter(context, mem)) {
 		gcl_mem_put(mem);
 		return NULL;

@@ -24,6 +24,7 @@ struct gcl_channel;
 struct gcl_channel_ops {
 	const char *name;
 	bool shared; /* both sides see the same heap memory: payloads need not be sent */
+	bool remaps; /* and the worker may map parts of it a second time: nobody takes them back */
 	bool serves; /* what comes on conn() is for gcl_channel_serve() */
 	int (*reserve)(struct gcl_channel *channel, size_t body_max, void **body);
 	void (*commit)(struct gcl_channel *channel, const struct gcl_frame *head, size_t body_size);

@@ -17,8 +17,9 @@ static inline uint64_t gcl_local_rings_size(const struct gcl_hello *hello)
 	return gcl_shm_rings_size(hello->commands_size, hello->completions_size);
 }
 
-/** gcl_local_heap_map() - map a heap memfd the way both sides do. Return: NULL and errno. */
-void *gcl_local_heap_map(int fd, uint64_t size);
+/** gcl_local_heap_map() - map a heap memfd the way both sides do, at @hint if that can be. Return:
+ * NULL and errno. */
+void *gcl_local_heap_map(int fd, uint64_t size, void *hint);
 
 /** gcl_local_connect_within() - gcl_local_connect() with a timeout for connecting and one for
  * the answer. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -75,6 +76,18 @@ static uint64_t heap_size_wanted(void)
 	return size / GCL_HEAP_CHUNK * GCL_HEAP_CHUNK;
 }
 
+/* A random place between those where guests like it; nobody has to follow it. */
+static void *heap_hint(void)
+{
+	const uint64_t span = GCL_SVM_HEAP_END - GCL_SVM_HEAP_FIRST - GCL_HEAP_MAX;
+	uint64_t random = 0;
+
+	if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+		random = (uintptr_t)&random * GCL_HEAP_CHUNK;
+	return (void *)(uintptr_t)(GCL_SVM_HEAP_FIRST +
+				   random % span / GCL_HEAP_CHUNK * GCL_HEAP_CHUNK);
+}
+
 static int heap_make(struct attempt *attempt)
 {
 	struct gcl_hello *hello = &attempt->greeting.hello;
@@ -86,7 +99,7 @@ static int heap_make(struct attempt *attempt)
 
 		if (fd < 0)
 			return fd;
-		attempt->heap = gcl_local_heap_map(fd, size);
+		attempt->heap = gcl_local_heap_map(fd, size, heap_hint());
 		if (attempt->heap) {
 			hello->heap_size = size;
 			attempt->greeting.fds[GCL_FD_HEAP] = steal_fd(&fd);

@@ -27,7 +27,7 @@ int gcl_local_accept(struct gcl_greeting *greeting, struct gcl_channel **out)
 		gcl_log_error(session, "cannot map the rings: errno %d", -err);
 		return err;
 	}
-	heap = gcl_local_heap_map(greeting->fds[GCL_FD_HEAP], hello->heap_size);
+	heap = gcl_local_heap_map(greeting->fds[GCL_FD_HEAP], hello->heap_size, NULL);
 	err = heap ? gcl_local_create(false, greeting, rings, heap, out) : -errno;
 	if (err) {
 		gcl_log_error(session, "cannot map a heap of %llu MiB, or watch it: errno %d",

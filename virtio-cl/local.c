@@ -30,6 +30,7 @@ static void local_close(struct gcl_channel *channel)
 
 static const struct gcl_channel_ops local_ops = {
 	.name = "local",
+	.remaps = true,
 	GCL_SHM_OPS,
 	.heap_trim = local_heap_trim,
 	.kill = gcl_shm_shutdown,
@@ -37,9 +38,9 @@ static const struct gcl_channel_ops local_ops = {
 	.close = local_close,
 };
 
-void *gcl_local_heap_map(int fd, uint64_t size)
+void *gcl_local_heap_map(int fd, uint64_t size, void *hint)
 {
-	void *heap = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *heap = mmap(hint, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	if (heap == MAP_FAILED)
 		return NULL;

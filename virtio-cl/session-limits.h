@@ -42,6 +42,11 @@
 #define GCL_SVM_FIRST 0x200000000000ull
 #define GCL_SVM_END   0x400000000000ull
 
+/* Where guests like their heap, so that what is allocated in it can have its address on both sides,
+ * too. */
+#define GCL_SVM_HEAP_FIRST GCL_SVM_END
+#define GCL_SVM_HEAP_END   0x500000000000ull
+
 /* One wait list. */
 #define GCL_WAITS_MAX 65536u
 

@@ -41,10 +41,11 @@ void __libc_free(void *memory);
 
 #ifndef LIBC_FREE
 
-int gcl_placed_begin(uint64_t address, size_t size)
+int gcl_placed_begin(uint64_t address, size_t size, const void *source)
 {
 	(void)address;
 	(void)size;
+	(void)source;
 	return -ENOTSUP;
 }
 
@@ -58,7 +59,8 @@ bool gcl_placed_end(void)
 struct placed {
 	struct gcl_list link; /* in the list of all */
 	void *memory;
-	size_t size; /* whole pages */
+	uint8_t *pages;
+	size_t size; /* of these */
 };
 
 static struct {
@@ -74,33 +76,43 @@ static _Thread_local struct {
 
 static inline bool within(const void *memory)
 {
-	return (uintptr_t)memory - GCL_SVM_FIRST < GCL_SVM_END - GCL_SVM_FIRST;
+	return (uintptr_t)memory - GCL_SVM_FIRST < GCL_SVM_HEAP_END - GCL_SVM_FIRST;
 }
 
-int gcl_placed_begin(uint64_t address, size_t size)
+/* Free pages at @first; those of @source, if there is one. */
+static bool pages_map(uint8_t *first, size_t size, const uint8_t *source)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *wanted = (void *)(uintptr_t)address;
-	size_t whole = (size + page - 1) & ~(page - 1);
-	struct placed *placed;
-	void *memory;
+	uint8_t *pages = mmap(first, size, source ? PROT_NONE : PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
-	if (address % page || !size || whole < size || address < GCL_SVM_FIRST ||
-	    address > GCL_SVM_END || whole > GCL_SVM_END - address)
+	if (pages == first && (!source || mremap((void *)source, 0, size,
+						 MREMAP_MAYMOVE | MREMAP_FIXED, first) == first))
+		return true;
+	if (pages != MAP_FAILED)
+		munmap(pages, size);
+	return false;
+}
+
+int gcl_placed_begin(uint64_t address, size_t size, const void *source)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), into = address % page, whole;
+	struct placed *placed;
+
+	if (!size || __builtin_add_overflow(size, into + page - 1, &whole) ||
+	    address < GCL_SVM_FIRST || address > GCL_SVM_HEAP_END ||
+	    size > GCL_SVM_HEAP_END - address || (source && (uintptr_t)source % page != into))
 		return -EINVAL;
 	placed = malloc(sizeof *placed);
 	if (!placed)
 		return -ENOMEM;
-	memory = mmap(wanted, whole, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	if (memory != wanted) {
-		if (memory != MAP_FAILED)
-			munmap(memory, whole);
+	placed->memory = (void *)(uintptr_t)address;
+	placed->pages = (uint8_t *)(uintptr_t)(address - into);
+	placed->size = whole & ~(page - 1);
+	if (!pages_map(placed->pages, placed->size,
+		       source ? (const uint8_t *)source - into : NULL)) {
 		free(placed);
 		return -EEXIST;
 	}
-	placed->memory = memory;
-	placed->size = whole;
 	named.placed = placed;
 	named.size = size;
 	named.taken = false;
@@ -113,7 +125,7 @@ bool gcl_placed_end(void)
 
 	named.placed = NULL;
 	if (placed && !named.taken) {
-		munmap(placed->memory, placed->size);
+		munmap(placed->pages, placed->size);
 		free(placed);
 	}
 	return placed && named.taken;
@@ -123,7 +135,8 @@ static void *named_take(size_t size)
 {
 	struct placed *placed = named.placed;
 
-	if (!placed || named.taken || size < named.size || size > placed->size)
+	if (!placed || named.taken || size < named.size ||
+	    size > placed->size - (size_t)((uint8_t *)placed->memory - placed->pages))
 		return NULL;
 	named.taken = true;
 	pthread_mutex_lock(&all.lock);
@@ -149,7 +162,7 @@ static void placed_free(const void *memory)
 	pthread_mutex_unlock(&all.lock);
 	if (!found)
 		return;
-	munmap(found->memory, found->size);
+	munmap(found->pages, found->size);
 	LIBC_FREE(found);
 }
 

@@ -17,11 +17,12 @@
 
 /**
  * gcl_placed_begin() - what this thread allocates next of @size bytes is to be at @address.
- * @address: whole pages between GCL_SVM_FIRST and GCL_SVM_END that are free
+ * @address: between GCL_SVM_FIRST and GCL_SVM_HEAP_END, where all pages have to be free
+ * @source: shared memory that it is to be, as far into a page as @address; NULL: memory of its own
  *
  * Return: 0 or -errno: there is no room.
  */
-int gcl_placed_begin(uint64_t address, size_t size);
+int gcl_placed_begin(uint64_t address, size_t size, const void *source);
 
 /** gcl_placed_end() - it has allocated, or hasn't: later allocations are anywhere. Return: is the
  * memory there? It belongs to free() then. */

@@ -19,6 +19,9 @@
 
 #include "placed.h"
 
+/* What the guest's heap aligns to. */
+#define RESIDENT_ALIGN 128u
+
 #define MEM_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 
 /* Programs ask for more pointers than this of a broken guest only. */
@@ -42,76 +45,110 @@ bool gcl_svm_offered(const cl_device_id *devices, size_t count)
 	return false;
 }
 
-static void freed_run(struct freed *freed)
+static void CL_CALLBACK svm_freed(cl_mem handle, void *data)
 {
+	struct freed *freed = data;
+
+	(void)handle;
 	clSVMFree(freed->context, freed->memory);
 	clReleaseContext(freed->context);
 	free(freed);
 }
 
-static void CL_CALLBACK svm_freed(cl_mem handle, void *data)
+/* At @address if the runtime can be led there. @source: memory of the heap that it is to be, and
+ * then nowhere else; or NULL */
+static void *memory_alloc(cl_context context, const struct gcl_mem *mem, cl_uint alignment,
+			  uint64_t address, const void *source)
 {
-	(void)handle;
-	freed_run(data);
-}
+	bool named = address && gcl_placed_begin(address, mem->size, source) == 0;
+	void *memory = NULL;
 
-/* At @address if the runtime can be led there. */
-static void *memory_alloc(cl_context context, cl_mem_flags flags, uint64_t size, cl_uint alignment,
-			  uint64_t address)
-{
-	void *memory;
-
-	if (address && gcl_placed_begin(address, size) == 0) {
-		memory = clSVMAlloc(context, flags, size, alignment);
-		gcl_placed_end();
-		return memory;
+	if (named || !source)
+		memory = clSVMAlloc(context, mem->flags, mem->size, alignment);
+	if (named && !gcl_placed_end() && source && memory) {
+		clSVMFree(context, memory);
+		memory = NULL;
 	}
-	return clSVMAlloc(context, flags, size, alignment);
+	return memory;
 }
 
-/* The buffer over it, which owns it. */
-static cl_mem buffer_over(cl_context context, cl_mem_flags flags, uint64_t size, void *memory,
-			  cl_int *status)
+/* The runtime says the end of @handle: that of the memory under it comes before that is told. */
+static cl_int memory_follow(cl_context context, cl_mem handle, void *memory)
 {
 	struct freed *freed = malloc(sizeof *freed);
-	cl_mem handle = NULL;
+	cl_int status = CL_OUT_OF_HOST_MEMORY;
 
-	*status = CL_OUT_OF_HOST_MEMORY;
-	if (freed)
-		handle = clCreateBuffer(context, flags | CL_MEM_USE_HOST_PTR, size, memory, status);
-	if (!handle) {
+	if (freed) {
+		*freed = (struct freed){context, memory};
+		clRetainContext(context);
+		status = clSetMemObjectDestructorCallback(handle, svm_freed, freed);
+	}
+	if (status != CL_SUCCESS && freed) {
+		clReleaseContext(context);
 		free(freed);
-		clSVMFree(context, memory);
+	}
+	return status;
+}
+
+/* The buffer over @memory. Return: NULL and *@status; nothing is charged then. */
+static cl_mem buffer_over(struct gcl_worker *worker, const struct gcl_mem *mem, void *memory,
+			  struct gcl_charge charge, uint64_t id, cl_int *status)
+{
+	cl_context context = mem->context->handles[GCL_HOME];
+	cl_mem handle = clCreateBuffer(context, mem->flags | CL_MEM_USE_HOST_PTR, mem->size, memory,
+				       status);
+
+	if (!handle) {
+		gcl_quota_give(worker, charge);
 		return NULL;
 	}
-	clRetainContext(context);
-	*freed = (struct freed){context, memory};
-	*status = clSetMemObjectDestructorCallback(handle, svm_freed, freed);
+	*status = gcl_mem_watch(worker, &handle, charge, id);
+	if (*status != CL_SUCCESS)
+		return NULL;
+	*status = memory_follow(context, handle, memory);
 	if (*status == CL_SUCCESS)
 		return handle;
 	clReleaseMemObject(handle);
-	freed_run(freed);
 	return NULL;
 }
 
-static cl_mem svm_make(struct gcl_worker *worker, const struct gcl_mem *mem, cl_uint alignment,
-		       uint64_t address, void **memory, cl_int *status)
+static cl_mem svm_make(struct gcl_worker *worker, struct gcl_mem *mem,
+		       const Gcl__SvmCreate *message, const void *source, cl_int *status)
 {
 	const struct gcl_charge charge = {.bytes = mem->size, .devices = mem->context->devices};
 	cl_context context = mem->context->handles[GCL_HOME];
+	void *memory;
 	cl_mem handle;
 
 	*status = gcl_quota_take(worker, charge);
 	if (*status != CL_SUCCESS)
 		return NULL;
-	*memory = memory_alloc(context, mem->flags, mem->size, alignment, address);
-	*status = CL_MEM_OBJECT_ALLOCATION_FAILURE;
-	handle = *memory ? buffer_over(context, mem->flags, mem->size, *memory, status) : NULL;
-	if (handle)
-		*status = gcl_mem_watch(worker, &handle, charge, 0);
-	else
+	*status = source ? CL_INVALID_HOST_PTR : CL_MEM_OBJECT_ALLOCATION_FAILURE;
+	memory = memory_alloc(context, mem, message->alignment, message->address, source);
+	if (!memory) {
 		gcl_quota_give(worker, charge);
+		return NULL;
+	}
+	handle = buffer_over(worker, mem, memory, charge, source ? message->id : 0, status);
+	if (!handle)
+		clSVMFree(context, memory);
+	else
+		mem->svm = memory;
 	return handle;
+}
+
+/* The heap's memory that it is to be, or NULL. Return: 0, -EPROTO. */
+static int source_find(struct gcl_worker *worker, const Gcl__SvmCreate *message,
+		       const void **source)
+{
+	*source = NULL;
+	if (!message->resident)
+		return 0;
+	if (!worker->resident || !worker->channel->ops->remaps ||
+	    message->heap_offset >= GCL_HEAP_MAX || message->heap_offset % RESIDENT_ALIGN)
+		return -EPROTO;
+	*source = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);
+	return *source ? 0 : -EPROTO;
 }
 
 int gcl_handle_svm_create(struct gcl_worker *worker, const struct gcl_call *call)
@@ -121,9 +158,10 @@ int gcl_handle_svm_create(struct gcl_worker *worker, const struct gcl_call *call
 	Gcl__SvmAnswer answer = GCL__SVM_ANSWER__INIT;
 	struct gcl_entry *entry;
 	cl_mem handle = NULL;
+	const void *source;
 	struct gcl_mem *mem;
 
-	if (!context || !message->size)
+	if (!context || !message->size || source_find(worker, message, &source))
 		return -EPROTO;
 	mem = gcl_mem_add(worker, message->id, &entry);
 	if (!mem)
@@ -132,13 +170,13 @@ int gcl_handle_svm_create(struct gcl_worker *worker, const struct gcl_call *call
 	mem->type = CL_MEM_OBJECT_BUFFER;
 	mem->size = message->size;
 	mem->flags = message->flags & MEM_FLAGS;
-	gcl_contents_init(&mem->contents, false);
+	mem->resident = message->resident;
+	gcl_contents_init(&mem->contents, message->resident);
 	answer.status = context->failed;
 	if (!answer.status && !mem->context->svm)
 		answer.status = CL_INVALID_OPERATION;
 	if (!answer.status)
-		handle = svm_make(worker, mem, message->alignment, message->address, &mem->svm,
-				  &answer.status);
+		handle = svm_make(worker, mem, message, source, &answer.status);
 	gcl_mem_made(worker, entry, handle, answer.status);
 	if (handle)
 		gcl_list_append(&mem->context->allocations, &mem->svm_link);

@@ -96,48 +96,72 @@ static void alloc_check(const struct fixture *fix)
 
 /* ------------------------------------------------------------ pointers inside */
 
-/* A list in one allocation or many, built here, walked there. */
-static void list_check(const struct fixture *fix, const char *name, bool many)
+/* A list in allocations of so many nodes each. */
+struct list {
+	struct node *nodes[NODES]; /* allocations */
+	int count, each;
+};
+
+static struct node *node_at(const struct list *list, int index)
+{
+	return list->nodes[index / list->each] + index % list->each;
+}
+
+static void list_map(const struct fixture *fix, const struct list *list, cl_map_flags flags)
+{
+	for (int i = 0; i < list->count; i++)
+		mapped(fix->queue, list->nodes[i], (size_t)list->each * sizeof(struct node), flags);
+}
+
+static void list_unmap(const struct fixture *fix, const struct list *list)
+{
+	for (int i = 0; i < list->count; i++)
+		unmapped(fix->queue, list->nodes[i]);
+}
+
+static void list_make(const struct fixture *fix, struct list *list, int each)
+{
+	list->each = each;
+	list->count = NODES / each;
+	for (int i = 0; i < list->count; i++)
+		list->nodes[i] = allocated(fix, (size_t)each * sizeof(struct node));
+	list_map(fix, list, CL_MAP_WRITE);
+	for (int i = 0; i < NODES; i++) {
+		node_at(list, i)->value = i * i;
+		node_at(list, i)->next = i ? node_at(list, i - 1) : NULL;
+	}
+	list_unmap(fix, list);
+}
+
+/* Built here, walked there. */
+static void list_check(const struct fixture *fix, const char *name, int each)
 {
 	cl_kernel kernel = kernel_made(program, "walk");
-	struct node *nodes[NODES];
 	int *total = allocated(fix, sizeof *total);
 	const size_t one = 1;
-	long sum_here = 0;
+	long behind = 0;
+	struct list list;
 
-	for (int i = 0; i < NODES; i++) {
-		if (many || i == 0)
-			nodes[i] = allocated(fix, (many ? 1 : NODES) * sizeof *nodes[i]);
-		else
-			nodes[i] = nodes[0] + i;
-		if (many || i == 0)
-			mapped(fix->queue, nodes[i], (many ? 1 : NODES) * sizeof *nodes[i],
-			       CL_MAP_WRITE);
-		nodes[i]->value = i * i;
-		nodes[i]->next = i ? nodes[i - 1] : NULL;
-	}
-	for (int i = 0; i < (many ? NODES : 1); i++)
-		unmapped(fix->queue, nodes[i]);
-	check_code(named("%s, first", name), clSetKernelArgSVMPointer(kernel, 0, nodes[NODES - 1]));
+	list_make(fix, &list, each);
+	check_code(named("%s, first", name),
+		   clSetKernelArgSVMPointer(kernel, 0, node_at(&list, NODES - 1)));
 	check_code(named("%s, sum", name), clSetKernelArgSVMPointer(kernel, 1, total));
 	check_code(named("%s, exec info", name),
 		   clSetKernelExecInfo(kernel, CL_KERNEL_EXEC_INFO_SVM_PTRS,
-				       (many ? NODES : 1) * sizeof(void *), nodes));
+				       (size_t)list.count * sizeof(void *), list.nodes));
 	check_code(named("%s, launch", name),
 		   clEnqueueNDRangeKernel(fix->queue, kernel, 1, NULL, &one, NULL, 0, NULL, NULL));
 	mapped(fix->queue, total, sizeof *total, CL_MAP_READ);
 	check_number(named("%s, total", name), (unsigned)*total);
 	unmapped(fix->queue, total);
-	for (int i = 0; i < (many ? NODES : 1); i++)
-		mapped(fix->queue, nodes[i], (many ? 1 : NODES) * sizeof *nodes[i], CL_MAP_READ);
-	for (struct node *it = nodes[NODES - 1]; it; it = it->next)
-		sum_here += it->value;
-	check_number(named("%s, total behind", name), (unsigned long long)-sum_here);
-	for (int i = 0; i < (many ? NODES : 1); i++)
-		unmapped(fix->queue, nodes[i]);
+	list_map(fix, &list, CL_MAP_READ);
+	for (struct node *it = node_at(&list, NODES - 1); it; it = it->next)
+		behind += it->value;
+	check_number(named("%s, total behind", name), (unsigned long long)-behind);
+	list_unmap(fix, &list);
 	MUST(clFinish(fix->queue));
-	for (int i = 0; i < (many ? NODES : 1); i++)
-		clSVMFree(fix->context, nodes[i]);
+	for (int i = 0; i < list.count; i++)
+		clSVMFree(fix->context, list.nodes[i]);
 	clSVMFree(fix->context, total);
 	MUST(clReleaseKernel(kernel));
 }
@@ -423,8 +447,8 @@ int main(void)
 	program = program_built(&fix, source, "");
 	device_check(&fix);
 	alloc_check(&fix);
-	list_check(&fix, "list", false);
-	list_check(&fix, "many", true);
+	list_check(&fix, "list", NODES);
+	list_check(&fix, "many", 1);
 	link_check(&fix);
 	kernel_check(&fix);
 	kernel_wrong(&fix);
