@@ -81,6 +81,8 @@ struct gcl_config {
 	char control_socket_group[64];
 	char worker[PATH_MAX];
 	char client_library[PATH_MAX]; /* that workers move by; empty: none */
+	uint64_t replay_memory;	       /* bytes; 0: nothing is done again */
+	unsigned replay_time;	       /* ms */
 	char icd_vendors[PATH_MAX];    /* empty: OCL_ICD_VENDORS as the daemon has it */
 	char cache_dir[PATH_MAX];
 	uint64_t cache_limit;	   /* bytes for one owner; 0: no limit */

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "broker.h"
+#include "replay.h"
 
 static void add_number(struct json_object *object, const char *key, uint64_t value)
 {
@@ -110,6 +111,16 @@ static struct json_object *places_status(const struct gcl_worker_process *worker
 	return list;
 }
 
+void gcl_replay_status(struct json_object *object, const struct gcl_page_move *page)
+{
+	uint32_t replay = atomic_load_explicit(&page->replay, memory_order_relaxed);
+
+	add_text(object, "replay", gcl_replay_name(replay));
+	add_text(object, "replay_text", gcl_replay_text(replay));
+	add_number(object, "replay_bytes", gcl_page_read(&page->journal));
+	add_number(object, "replays", gcl_page_read(&page->replays));
+}
+
 void gcl_moves_session_status(struct json_object *object, const struct gcl_worker_process *worker)
 {
 	const struct gcl_page_move *page = &worker->page->move;
@@ -120,6 +131,7 @@ void gcl_moves_session_status(struct json_object *object, const struct gcl_worke
 	add_number(object, "moves", worker->moves.done);
 	add_number(object, "moves_failed", worker->moves.failed);
 	add_number(object, "lent_bytes", gcl_page_read(&page->lent));
+	gcl_replay_status(object, page);
 	if (worker->moves.now) {
 		part = json_object_new_object();
 		gcl_move_status(part, worker->moves.now);

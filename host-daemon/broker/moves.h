@@ -240,6 +240,10 @@ const char *gcl_move_state(const struct gcl_move *move);
 /** gcl_move_status() - how far it is, into an object. */
 void gcl_move_status(struct json_object *object, const struct gcl_move *move);
 
+/** gcl_replay_status() - whether what it does at a server could be done again here, into an object.
+ */
+void gcl_replay_status(struct json_object *object, const struct gcl_page_move *page);
+
 /** gcl_moves_session_status() - a session's places and moves, into its object. */
 void gcl_moves_session_status(struct json_object *object, const struct gcl_worker_process *worker);
 

@@ -144,6 +144,7 @@ int gcl_control_why(struct gcl_control_request *request)
 	json_object_object_add(answer, "refused_by", refused_list(broker, &worker->placed));
 	if (now)
 		json_object_object_add(answer, "now", now);
+	gcl_replay_status(answer, &worker->page->move);
 	last_add(answer, worker);
 	return 0;
 }

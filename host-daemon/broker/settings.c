@@ -106,6 +106,11 @@ const struct gcl_setting gcl_settings[] = {
 	     "program that serves one guest; GUESTCL_WORKER in the environment is stronger"),
 	TEXT("client-library", client_library, 0, GUESTCL_LIBDIR "/libguestcl.so", NULL,
 	     "guestcl's own library, by which workers use GPU servers; empty: sessions stay here"),
+	NUMBER("replay-memory", SIZE, replay_memory, 0, 0, "64MiB",
+	       "how much of what a session does at a GPU server is kept here, to be done again "
+	       "should the server be lost; 0: nothing is done again"),
+	NUMBER("replay-time", DURATION, replay_time, 0, DAY_MS, "10s",
+	       "how long a session may have been at work there for it to be done again"),
 	TEXT("icd-vendors", icd_vendors, 0, "", NULL,
 	     "OCL_ICD_VENDORS for workers: which OpenCL runtimes they load; empty: as the daemon "
 	     "was given it"),

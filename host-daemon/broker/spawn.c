@@ -44,7 +44,8 @@ struct plan {
 	struct gcl_jail_user user;
 	char *variables[OWN_COUNT]; /* NAME=VALUE, or NULL */
 	const char **environment;   /* borrows its strings */
-	const char *arguments[24];
+	const char *arguments[28];
+	char replay_memory[24], replay_time[16];
 	char program[PATH_MAX];
 	char client[PATH_MAX];	 /* empty: its session stays here */
 	char read[2 * PATH_MAX]; /* folders, for the jail */
@@ -142,6 +143,9 @@ static void client_prepare(struct plan *plan, const struct gcl_config *config)
 		plan->client[0] = '\0';
 		return;
 	}
+	snprintf(plan->replay_memory, sizeof plan->replay_memory, "%llu",
+		 (unsigned long long)config->replay_memory);
+	snprintf(plan->replay_time, sizeof plan->replay_time, "%u", config->replay_time);
 	snprintf(plan->read, sizeof plan->read, "%s%s%.*s", config->jail_read,
 		 *config->jail_read ? ":" : "", (int)(strrchr(plan->client, '/') - plan->client),
 		 plan->client);
@@ -174,7 +178,7 @@ static void arguments_prepare(struct plan *plan, const struct gcl_config *config
 	};
 	const char **more = plan->arguments + GCL_ARRAY_SIZE(arguments);
 
-	static_assert(sizeof arguments + 4 * sizeof *arguments <= sizeof plan->arguments,
+	static_assert(sizeof arguments + 8 * sizeof *arguments <= sizeof plan->arguments,
 		      "with those that may follow, and the end");
 	memcpy(plan->arguments, arguments, sizeof arguments);
 	if (jail->apart)
@@ -182,6 +186,10 @@ static void arguments_prepare(struct plan *plan, const struct gcl_config *config
 	if (*plan->client) {
 		*more++ = "--client";
 		*more++ = plan->client;
+		*more++ = "--replay-memory";
+		*more++ = plan->replay_memory;
+		*more++ = "--replay-time";
+		*more++ = plan->replay_time;
 	}
 }
 

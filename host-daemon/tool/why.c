@@ -64,6 +64,20 @@ static void keeps_print(struct json_object *answer)
 	}
 }
 
+/* Only while it is away. */
+static void replay_print(struct json_object *answer)
+{
+	const char *replay = text_of(answer, "replay");
+	bool possible = strcmp(replay, "possible") == 0;
+	char text[256];
+
+	if (!*replay || strcmp(replay, "none") == 0)
+		return;
+	gcl_view_clean(text, sizeof text, text_of(answer, "replay_text"));
+	printf("If its server were lost, what was done there would be %s%s.\n",
+	       possible ? "done again here" : "lost: ", possible ? "" : text);
+}
+
 static void last_print(struct json_object *answer)
 {
 	struct json_object *last, *move;
@@ -91,6 +105,7 @@ static void why_print(struct json_object *answer)
 	else
 		puts("nothing is known of it yet");
 	keeps_print(answer);
+	replay_print(answer);
 	last_print(answer);
 }
 

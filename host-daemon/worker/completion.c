@@ -111,6 +111,8 @@ static void completion_drop_locked(struct gcl_completion *completion)
 
 static void tell_locked(struct gcl_completion *completion)
 {
+	gcl_tell_add(completion->worker, completion->side,
+		     completion->event_id ? completion->event_id : completion->sync, false);
 	if (completion->event_id)
 		event_done_send(completion);
 	else
@@ -152,6 +154,8 @@ static void finish_locked(struct gcl_completion *completion, cl_int status)
 
 	completion->done = true;
 	completion->status = status;
+	if (status < 0 && completion->side != GCL_HOME)
+		atomic_store(&completion->worker->sides.failed_away, true);
 	if (status < 0 && completion->event_id)
 		queue_fail_locked(completion->worker, queue, status, "a command failed");
 	else if (status < 0 && queue->failed == CL_SUCCESS)
@@ -166,20 +170,31 @@ static void finish_locked(struct gcl_completion *completion, cl_int status)
 	}
 }
 
+/* The session thread decides what it comes to. */
+static void loss_report(struct gcl_worker *worker)
+{
+	atomic_store(&worker->sides.poll, true);
+	gcl_channel_interrupt(worker->channel);
+}
+
 static void completion_finish(struct gcl_completion *completion, cl_int status)
 {
 	struct gcl_worker *worker = completion->worker;
 	struct gcl_queue *queue = completion->queue;
+	bool lost = status < 0 && gcl_side_withholds(worker, completion->side);
 
 	if (completion->prints)
 		gcl_print_flush(worker);
 	pthread_mutex_lock(&queue->lock);
 	completion->called = true;
-	if (!completion->done)
-		finish_locked(completion, status);
-	else if (gcl_list_empty(&completion->link))
+	completion->withheld |= lost && !completion->done;
+	if (completion->done && gcl_list_empty(&completion->link))
 		completion_drop_locked(completion);
+	else if (!completion->done && !completion->withheld)
+		finish_locked(completion, status);
 	pthread_mutex_unlock(&queue->lock);
+	if (lost)
+		loss_report(worker);
 	/* The guest will have the next command soon. */
 	if (worker->channel->patient)
 		gcl_channel_interrupt(worker->channel);
@@ -214,18 +229,32 @@ cl_int gcl_event_failed(cl_event event)
 	return GCL_MIN(status, CL_SUCCESS);
 }
 
+static void completion_watch(struct gcl_completion *completion)
+{
+	cl_event event = completion->event;
+	cl_int status = CL_SUCCESS;
+
+	/* A sync's event may be an old one. */
+	if (event && !completion->event_id)
+		status = gcl_event_failed(event);
+	if (event && !status &&
+	    clSetEventCallback(event, CL_COMPLETE, command_completed, completion) == CL_SUCCESS)
+		return;
+	completion_finish(completion, event && !status ? CL_OUT_OF_HOST_MEMORY : status);
+}
+
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
 			 cl_event event)
 {
 	struct gcl_completion *completion = completion_get(worker);
 	struct gcl_queue *queue = what->queue;
-	cl_int status = CL_SUCCESS;
 
 	if (!completion)
 		return -ENOMEM;
 	*completion = *what;
 	completion->worker = worker;
 	completion->event = event;
+	completion->called = what->withheld;
 	atomic_fetch_add_explicit(&worker->completions.outstanding, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->sides.side[what->side].completions, 1,
 				  memory_order_relaxed);
@@ -233,14 +262,48 @@ int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion 
 	gcl_list_append(&queue->awaited, &completion->link);
 	queue->outstanding++;
 	pthread_mutex_unlock(&queue->lock);
-	/* A sync's event may be an old one. */
-	if (event && !what->event_id)
-		status = gcl_event_failed(event);
-	if (event && !status &&
-	    clSetEventCallback(event, CL_COMPLETE, command_completed, completion) == CL_SUCCESS)
-		return 0;
-	completion_finish(completion, event && !status ? CL_OUT_OF_HOST_MEMORY : status);
+	if (!what->withheld)
+		completion_watch(completion);
 	return 0;
+}
+
+void gcl_completion_renew(struct gcl_worker *worker, struct gcl_completion *completion,
+			  cl_event event, cl_int status)
+{
+	struct gcl_completion *renewed = event ? completion_get(worker) : NULL;
+	struct gcl_queue *queue = completion->queue;
+
+	if (event && !renewed) {
+		clReleaseEvent(event);
+		status = CL_OUT_OF_HOST_MEMORY;
+	}
+	pthread_mutex_lock(&queue->lock);
+	if (!renewed) {
+		completion->swept = true;
+		finish_locked(completion, status);
+		pthread_mutex_unlock(&queue->lock);
+		return;
+	}
+	*renewed = (struct gcl_completion){
+		.worker = worker,
+		.queue = queue,
+		.event = event,
+		.event_id = completion->event_id,
+		.sync = completion->sync,
+		.payload_offset = completion->payload_offset,
+		.payload_size = completion->payload_size,
+		.prints = completion->prints,
+	};
+	gcl_list_append(&completion->link, &renewed->link); /* before it */
+	gcl_list_remove(&completion->link);
+	queue->outstanding++;
+	completion->done = true;
+	if (completion->called)
+		completion_drop_locked(completion);
+	pthread_mutex_unlock(&queue->lock);
+	atomic_fetch_add_explicit(&worker->sides.side[GCL_HOME].completions, 1,
+				  memory_order_relaxed);
+	completion_watch(renewed);
 }
 
 static size_t undone_count(struct gcl_queue *queue)
@@ -284,15 +347,71 @@ static void queue_sweep(struct gcl_queue *queue)
 	for (size_t i = 0; i < count; i++) {
 		cl_int status = list[i]->event ? gcl_event_failed(list[i]->event) : CL_SUCCESS;
 
-		if (!status)
+		if (!status || gcl_side_withholds(list[i]->worker, list[i]->side))
 			continue;
 		pthread_mutex_lock(&queue->lock);
-		if (!list[i]->done) {
+		if (!list[i]->done && !list[i]->withheld) {
 			list[i]->swept = true;
 			finish_locked(list[i], status);
 		}
 		pthread_mutex_unlock(&queue->lock);
 	}
+}
+
+static void queue_freeze(struct gcl_queue *queue, unsigned side,
+			 void (*each)(struct gcl_completion *completion, void *arg), void *arg)
+{
+	pthread_mutex_lock(&queue->lock);
+	gcl_list_for_each (it, &queue->awaited) {
+		struct gcl_completion *completion =
+			gcl_container_of(it, struct gcl_completion, link);
+
+		if (completion->done || completion->side != side)
+			continue;
+		completion->withheld = true;
+		each(completion, arg);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void gcl_completions_freeze(struct gcl_worker *worker, unsigned side,
+			    void (*each)(struct gcl_completion *completion, void *arg), void *arg)
+{
+	gcl_list_for_each (it, &worker->queues)
+		queue_freeze(gcl_container_of(it, struct gcl_queue, link), side, each, arg);
+	gcl_list_for_each (it, &worker->closing)
+		queue_freeze(gcl_container_of(it, struct gcl_queue, link), side, each, arg);
+}
+
+static void queue_lose(struct gcl_queue *queue, unsigned side)
+{
+	size_t count = undone_count(queue);
+	_cleanup_free_ struct gcl_completion **list =
+		calloc(count + 1, sizeof(struct gcl_completion *));
+
+	if (!list)
+		return;
+	count = undone_list(queue, list, count);
+	for (size_t i = 0; i < count; i++) {
+		cl_int status =
+			list[i]->event ? gcl_event_status(list[i]->event) : CL_DEVICE_NOT_AVAILABLE;
+
+		pthread_mutex_lock(&queue->lock);
+		if (!list[i]->done && list[i]->withheld && list[i]->side == side) {
+			list[i]->swept = true;
+			finish_locked(list[i],
+				      status > CL_COMPLETE ? CL_DEVICE_NOT_AVAILABLE : status);
+		}
+		pthread_mutex_unlock(&queue->lock);
+	}
+}
+
+void gcl_completions_lose(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->queues)
+		queue_lose(gcl_container_of(it, struct gcl_queue, link), side);
+	gcl_list_for_each (it, &worker->closing)
+		queue_lose(gcl_container_of(it, struct gcl_queue, link), side);
 }
 
 void gcl_completions_sweep(struct gcl_worker *worker)

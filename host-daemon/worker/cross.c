@@ -15,10 +15,12 @@
 /* An event on its way to another side. */
 struct crossing {
 	struct gcl_list link; /* in sides.crossings */
-	cl_event event;	      /* a reference */
-	cl_event proxy;	      /* a reference */
-	unsigned from, to;    /* their sides */
-	atomic_flag set;      /* the proxy is, or is about to be */
+	struct gcl_worker *worker;
+	uint64_t id;	   /* the event's; 0: it is a replay's */
+	cl_event event;	   /* a reference */
+	cl_event proxy;	   /* a reference */
+	unsigned from, to; /* their sides */
+	atomic_flag set;   /* the proxy is, or is about to be */
 	_Atomic bool called;
 };
 
@@ -31,10 +33,16 @@ cl_int gcl_event_status(cl_event event)
 	return status;
 }
 
+/* That its side was lost may come to nothing (replay.c). */
 static void proxy_set(struct crossing *crossing, cl_int status)
 {
-	if (!atomic_flag_test_and_set(&crossing->set))
-		clSetUserEventStatus(crossing->proxy, GCL_MIN(status, CL_COMPLETE));
+	if (status < 0 && gcl_side_withholds(crossing->worker, crossing->from))
+		return;
+	if (atomic_flag_test_and_set(&crossing->set))
+		return;
+	if (crossing->from == GCL_HOME && crossing->id)
+		gcl_tell_add(crossing->worker, crossing->to, crossing->id, true);
+	clSetUserEventStatus(crossing->proxy, GCL_MIN(status, CL_COMPLETE));
 }
 
 static void CL_CALLBACK crossing_completed(cl_event event, cl_int status, void *data)
@@ -77,6 +85,16 @@ void gcl_crossings_sweep(struct gcl_worker *worker)
 	}
 }
 
+void gcl_crossings_forget(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->sides.crossings) {
+		struct crossing *crossing = gcl_container_of(it, struct crossing, link);
+
+		if (crossing->from == side)
+			(void)atomic_flag_test_and_set(&crossing->set);
+	}
+}
+
 bool gcl_crossings_of(struct gcl_worker *worker, unsigned side)
 {
 	crossings_reap(&worker->sides);
@@ -99,7 +117,7 @@ static void event_flush(cl_event event)
 }
 
 /* Return: CL_SUCCESS, and @proxy will be set. */
-static cl_int crossing_begin(struct gcl_worker *worker, cl_event event, unsigned from,
+static cl_int crossing_begin(struct gcl_worker *worker, uint64_t id, cl_event event, unsigned from,
 			     cl_event proxy, unsigned to)
 {
 	struct crossing *crossing = calloc(1, sizeof *crossing);
@@ -108,6 +126,8 @@ static cl_int crossing_begin(struct gcl_worker *worker, cl_event event, unsigned
 	if (!crossing)
 		return CL_OUT_OF_HOST_MEMORY;
 	crossings_reap(&worker->sides);
+	crossing->worker = worker;
+	crossing->id = id;
 	crossing->event = event;
 	crossing->proxy = proxy;
 	crossing->from = from;
@@ -157,7 +177,8 @@ static cl_event proxy_make(struct gcl_worker *worker, struct gcl_entry *entry,
 	}
 	proxy = clCreateUserEvent(there, status);
 	if (*status == CL_SUCCESS)
-		*status = crossing_begin(worker, entry->handle, sides->side, proxy, side);
+		*status =
+			crossing_begin(worker, entry->id, entry->handle, sides->side, proxy, side);
 	if (*status == CL_SUCCESS) {
 		sides->proxies[side] = proxy;
 		return proxy;
@@ -167,15 +188,54 @@ static cl_event proxy_make(struct gcl_worker *worker, struct gcl_entry *entry,
 	return NULL;
 }
 
+void gcl_event_renewed(struct gcl_worker *worker, struct gcl_entry *entry)
+{
+	const struct gcl_event_sides *sides = entry->detail;
+	cl_event proxy = sides ? sides->proxies[GCL_HOME] : NULL;
+
+	if (proxy && entry->handle && gcl_event_status(proxy) > CL_COMPLETE)
+		crossing_begin(worker, 0, entry->handle, GCL_HOME, proxy, GCL_HOME);
+}
+
+cl_int gcl_event_follow(struct gcl_worker *worker, cl_event event, cl_event proxy)
+{
+	return crossing_begin(worker, 0, event, GCL_HOME, proxy, GCL_HOME);
+}
+
+void gcl_event_lose(struct gcl_entry *entry, unsigned side)
+{
+	const struct gcl_event_sides *sides = entry->detail;
+	cl_event proxy = sides && sides->side == side ? sides->proxies[GCL_HOME] : NULL;
+	cl_int status = entry->handle ? gcl_event_status(entry->handle) : CL_DEVICE_NOT_AVAILABLE;
+
+	if (proxy && status < 0 && gcl_event_status(proxy) > CL_COMPLETE)
+		clSetUserEventStatus(proxy, status);
+}
+
+/* What waits at home for an event of a side that was lost, until it is decided what becomes of it.
+ */
+static cl_event proxy_withheld(struct gcl_event_sides *sides, const struct gcl_context *context,
+			       cl_int *status)
+{
+	cl_event *proxy = &sides->proxies[GCL_HOME];
+
+	if (!*proxy)
+		*proxy = clCreateUserEvent(context->handles[GCL_HOME], status);
+	return *proxy;
+}
+
 cl_event gcl_event_on(struct gcl_worker *worker, struct gcl_entry *entry,
 		      struct gcl_context *context, unsigned side, cl_int *status)
 {
-	const struct gcl_event_sides *sides = entry->detail;
+	struct gcl_event_sides *sides = entry->detail;
 	cl_int now;
 
 	if (sides && sides->past && !entry->failed)
 		return NULL;
 	now = entry->handle && !entry->failed ? gcl_event_status(entry->handle) : -1;
+	if (now < 0 && !entry->failed && sides && side == GCL_HOME &&
+	    gcl_side_withholds(worker, sides->side))
+		return proxy_withheld(sides, context, status);
 	/* What waits for an event that has failed already hangs in some runtimes. */
 	if (now < 0) {
 		*status = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
@@ -183,8 +243,12 @@ cl_event gcl_event_on(struct gcl_worker *worker, struct gcl_entry *entry,
 	}
 	if (side == (sides ? sides->side : GCL_HOME))
 		return entry->handle;
-	if (now == CL_COMPLETE)
+	if (now == CL_COMPLETE) {
+		/* Before others that wait for it here are told so, as this one won't wait. */
+		if (sides && sides->side == GCL_HOME && sides->proxies[side])
+			gcl_tell_add(worker, side, entry->id, true);
 		return NULL;
+	}
 	if (sides && sides->proxies[side])
 		return sides->proxies[side];
 	return proxy_make(worker, entry, context, side, status);

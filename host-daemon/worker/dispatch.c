@@ -31,7 +31,7 @@ static gcl_handler *const handlers[GCL_MESSAGE_LIMIT] = {
 #undef HANDLER
 };
 
-static int stage_execute(struct gcl_worker *worker, const struct gcl_call *call)
+int gcl_execute(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	return handlers[call->head->number](worker, call);
 }
@@ -44,9 +44,9 @@ static int stage_note(struct gcl_worker *worker, const struct gcl_call *call)
 	int err;
 
 	if (!gcl_trace_wanted(trace))
-		return stage_execute(worker, call);
+		return gcl_execute(worker, call);
 	gcl_trace_begin(&note, call->head->number, call->head->length + call->head->payload_size);
-	err = stage_execute(worker, call);
+	err = gcl_execute(worker, call);
 	note.took = gcl_trace_now() - note.time;
 	gcl_trace_add(trace, &note);
 	return err;
@@ -81,6 +81,8 @@ int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const 
 		return -EPROTO;
 	}
 	gcl_page_add(&worker->page->counts.calls, 1);
+	if (worker->sides.journal)
+		gcl_journal_add(worker, &call, body, size);
 	err = stage_trace(worker, &call);
 	if (err)
 		gcl_log_peer(session, "refused: %s: %s", gcl_message_name(head->number),

@@ -99,7 +99,7 @@ int gcl_handle_image_write(struct gcl_worker *worker, const struct gcl_call *cal
 	    !gcl_image_layout(area.image, area.region, &row, &slice, &size) ||
 	    size > call->head->payload_size)
 		return -EPROTO;
-	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, size);
+	host = gcl_call_payload(worker, call, size);
 	if (!host)
 		return -EPROTO;
 

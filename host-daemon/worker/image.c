@@ -201,6 +201,8 @@ static cl_int image_make(struct gcl_worker *worker, const struct gcl_entry *cont
 {
 	cl_int status = gcl_quota_take(worker, charge);
 
+	if (status != CL_SUCCESS && gcl_journal_yield(worker))
+		status = gcl_quota_take(worker, charge);
 	if (status != CL_SUCCESS)
 		return status;
 	*handle = clCreateImage(context->handle, flags, format, desc, host, &status);

@@ -198,6 +198,14 @@ static int launch_enqueue(struct gcl_worker *worker, struct gcl_kernel *kernel,
 			   message->global, local);
 }
 
+int gcl_launch_args(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__Launch *message = (const Gcl__Launch *)call->message;
+	const struct gcl_entry *entry = gcl_table_find(worker, message->kernel, GCL_KIND_KERNEL);
+
+	return entry && entry->detail ? args_set(worker, entry->detail, message) : 0;
+}
+
 int gcl_handle_launch(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__Launch *message = (const Gcl__Launch *)call->message;

@@ -25,6 +25,7 @@ struct options {
 	bool resident;
 	unsigned program_sizes;
 	const char *client;
+	uint64_t replay_memory, replay_time; /* bytes, ms */
 	struct gcl_jail jail;
 };
 
@@ -42,6 +43,9 @@ static void usage(FILE *file)
 	      "(default:\n"
 	      "                         auto)\n"
 	      "  --client FILE          libguestcl.so, by which work can move to GPU servers\n"
+	      "  --replay-memory BYTES  how much of what work does there may be kept, to be done\n"
+	      "                         again here when the server is lost (default: 0)\n"
+	      "  --replay-time MS       how long that may take there at most\n"
 	      "  --jail auto|strict|off what to do without a stage of the jail (default: off)\n"
 	      "  --seccomp runtime|driver|off\n"
 	      "                         which system calls are left (default: runtime)\n"
@@ -64,6 +68,15 @@ static bool number_parse(const char *text, int *number)
 		return false;
 	*number = (int)value;
 	return true;
+}
+
+static bool amount_parse(const char *text, uint64_t *amount)
+{
+	char *end;
+
+	errno = 0;
+	*amount = strtoull(text, &end, 10);
+	return !errno && !*end && end != text;
 }
 
 static bool name_parse(const char *const *names, const char *text, unsigned *index)
@@ -106,6 +119,8 @@ static void options_parse(int argc, char **argv, struct options *options)
 		{"resident", required_argument, NULL, 'r'},
 		{"program-sizes", required_argument, NULL, 'P'},
 		{"client", required_argument, NULL, 'C'},
+		{"replay-memory", required_argument, NULL, 'm'},
+		{"replay-time", required_argument, NULL, 't'},
 		{"jail", required_argument, NULL, 'j'},
 		{"seccomp", required_argument, NULL, 'S'},
 		{"cache", required_argument, NULL, 'c'},
@@ -137,6 +152,12 @@ static void options_parse(int argc, char **argv, struct options *options)
 			break;
 		case 'C':
 			options->client = optarg;
+			break;
+		case 'm':
+			good = amount_parse(optarg, &options->replay_memory);
+			break;
+		case 't':
+			good = amount_parse(optarg, &options->replay_time);
 			break;
 		case 'h':
 			usage(stdout);
@@ -301,6 +322,8 @@ int main(int argc, char **argv)
 	worker.resident = options.resident;
 	worker.program_sizes = options.program_sizes;
 	worker.client = options.client;
+	worker.replay_memory = options.replay_memory;
+	worker.replay_time = options.replay_time * 1000000;
 	worker.broker = options.socket;
 	if (options.page >= 0 && gcl_worker_page_map(&worker, options.page) < 0)
 		failure = "no memory to share with guestcld";

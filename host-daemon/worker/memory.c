@@ -50,10 +50,21 @@ struct gcl_mem *gcl_mem_get(struct gcl_mem *mem)
 	return mem;
 }
 
+void gcl_mem_haunt(struct gcl_mem *mem)
+{
+	for (unsigned i = 1; i < GCL_SIDES && mem->ghost && mem->refs == 1; i++)
+		if (mem->handles[i])
+			clReleaseMemObject(steal_pointer(&mem->handles[i]));
+}
+
 void gcl_mem_put(struct gcl_mem *mem)
 {
-	if (!mem || --mem->refs)
+	if (!mem)
 		return;
+	if (--mem->refs) {
+		gcl_mem_haunt(mem);
+		return;
+	}
 	for (unsigned i = 0; i < GCL_SIDES; i++)
 		if (mem->handles[i])
 			clReleaseMemObject(mem->handles[i]);
@@ -200,6 +211,8 @@ static cl_int buffer_make_somewhere(struct gcl_worker *worker, const struct gcl_
 	if (gcl_context_lean(worker, mem->context) && gcl_mem_elsewhere(worker, mem, host, handle))
 		return CL_SUCCESS;
 	status = buffer_make(worker, message, context, flags, host, handle);
+	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE && gcl_journal_yield(worker))
+		status = buffer_make(worker, message, context, flags, host, handle);
 	if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE &&
 	    gcl_mem_elsewhere(worker, mem, host, handle))
 		status = CL_SUCCESS;

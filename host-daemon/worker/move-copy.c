@@ -91,6 +91,8 @@ static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
 			       &item->copy);
 	if (status != CL_SUCCESS)
 		return status;
+	if (move->to == GCL_HOME)
+		gcl_journal_spoil(move->worker, item->root);
 	item->root->contents.summed = BIT(move->to);
 	item->copy.sums = sums;
 	item->copy.still = move->still;

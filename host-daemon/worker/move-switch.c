@@ -203,6 +203,7 @@ static void switch_all(struct gcl_move *move)
 	for (size_t i = 0; i < move->queue_count; i++)
 		queue_switch(move, i);
 	left_send(move);
+	gcl_journal_begin(move->worker);
 	if (move->to == GCL_HOME || !(move->note.extra & GCL_MOVE_FREE))
 		return;
 	move->worker->sides.side[move->to].lean = true;

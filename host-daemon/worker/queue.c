@@ -64,21 +64,27 @@ int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *ca
 	return 0;
 }
 
+void gcl_queue_retire(struct gcl_worker *worker, struct gcl_queue *queue, bool keep)
+{
+	if (queue->last)
+		clReleaseEvent(queue->last);
+	queue->last = NULL;
+	gcl_sides_queue_leave(worker, queue);
+	queue->kept = keep;
+	gcl_list_remove(&queue->link);
+	gcl_list_append(&worker->closing, &queue->link);
+}
+
 void gcl_queue_release(struct gcl_worker *worker, struct gcl_entry *entry)
 {
 	struct gcl_queue *queue = entry->detail;
 
 	if (!queue)
 		return;
-	if (queue->last)
-		clReleaseEvent(queue->last);
-	queue->last = NULL;
-	gcl_sides_queue_leave(worker, queue);
+	gcl_queue_retire(worker, queue, false);
 	if (queue->home)
 		clReleaseCommandQueue(queue->home);
 	gcl_context_put(queue->context);
-	gcl_list_remove(&queue->link);
-	gcl_list_append(&worker->closing, &queue->link);
 	gcl_queues_prune(worker, false);
 }
 
@@ -89,7 +95,7 @@ void gcl_queues_prune(struct gcl_worker *worker, bool all)
 		bool unused;
 
 		pthread_mutex_lock(&queue->lock);
-		unused = all || queue->outstanding == 0;
+		unused = all || (queue->outstanding == 0 && !queue->kept);
 		pthread_mutex_unlock(&queue->lock);
 		if (!unused)
 			continue;
@@ -127,7 +133,7 @@ static cl_event sync_event(struct gcl_worker *worker, struct gcl_queue *queue)
 	if (queue->in_order)
 		return steal_pointer(&queue->last);
 	status = clEnqueueMarkerWithWaitList(queue->handle, 0, NULL, &marker);
-	if (status)
+	if (status && !gcl_side_withholds(worker, queue->side))
 		gcl_queue_fail(worker, queue, status, "clEnqueueMarkerWithWaitList");
 	return marker;
 }
@@ -141,12 +147,18 @@ int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call
 
 	if (!entry)
 		return -EPROTO;
-	gcl_page_add(&worker->page->task.waits, 1);
 	done.queue = entry->detail;
 	done.side = done.queue->side;
 	event = sync_event(worker, done.queue);
 	if (event)
 		clFlush(done.queue->handle);
+	if (worker->sides.replaying) {
+		gcl_replay_synced(worker, done.queue, done.sync, event);
+		return 0;
+	}
+	gcl_page_add(&worker->page->task.waits, 1);
+	/* One that was enqueued before the loss fails, and is withheld then. */
+	done.withheld = !event && gcl_side_withholds(worker, done.side);
 	return gcl_completion_await(worker, &done, event);
 }
 

@@ -74,9 +74,11 @@ static inline bool gcl_layout_end(const size_t origin[3], const size_t region[3]
 	(gcl_gate_pass(worker, command), gcl_settle(worker, command),                              \
 	 gcl_command_end(worker, command,                                                          \
 			 (command)->failed ? (command)->failed                                     \
-					   : function((command)->queue->handle, __VA_ARGS__,       \
-						      (command)->wait_count, (command)->waits,     \
-						      &(command)->event),                          \
+			 : gcl_command_skipped(command)                                            \
+				 ? gcl_command_mark(command)                                       \
+				 : function((command)->queue->handle, __VA_ARGS__,                 \
+					    (command)->wait_count, (command)->waits,               \
+					    &(command)->event),                                    \
 			 #function))
 
 #endif

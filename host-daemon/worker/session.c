@@ -39,6 +39,8 @@ void gcl_worker_fini(struct gcl_worker *worker)
 	gcl_timing_fini(worker);
 	gcl_meter_fini(&worker->meter);
 	gcl_programs_refused_drop(worker);
+	gcl_journal_free(worker, steal_pointer(&worker->sides.journal));
+	gcl_replay_fini(worker);
 	gcl_tables_fini(worker);
 	gcl_completions_fini(worker);
 	gcl_quota_fini(&worker->quota);

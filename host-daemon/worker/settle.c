@@ -180,6 +180,8 @@ static void use_tell(struct gcl_worker *worker, const struct gcl_command *comman
 {
 	struct gcl_contents *contents = &gcl_mem_root(use->mem)->contents;
 
+	if (worker->sides.journal)
+		gcl_journal_use(worker, command, use);
 	contents->users |= gcl_queue_bit(command->queue->id);
 	if (use->access & GCL_ACCESS_WRITE) {
 		contents->valid = BIT(command->side);
@@ -325,6 +327,8 @@ static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command
 		if (status != CL_SUCCESS)
 			return status;
 		loan->count++;
+		if (command->side == GCL_HOME)
+			gcl_journal_spoil(worker, root);
 		contents->valid |= BIT(command->side);
 		gcl_contents_arrive(contents, command->side, loan->arrival);
 	}
@@ -408,6 +412,8 @@ bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned
 				       &loan->copies[0]);
 	if (status == CL_SUCCESS) {
 		loan->count = 1;
+		if (side == GCL_HOME)
+			gcl_journal_spoil(worker, root);
 		contents->valid |= BIT(side);
 		gcl_contents_arrive(contents, side, loan->arrival);
 		loan_begin(loan, CL_COMPLETE);

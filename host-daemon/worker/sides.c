@@ -36,6 +36,8 @@ void gcl_sides_init(struct gcl_sides *sides)
 	gcl_list_init(&sides->mems);
 	gcl_list_init(&sides->samplers);
 	gcl_list_init(&sides->programs);
+	gcl_list_init(&sides->replays);
+	pthread_mutex_init(&sides->tells.lock, NULL);
 }
 
 void gcl_sides_fini(struct gcl_worker *worker)
@@ -48,6 +50,8 @@ void gcl_sides_fini(struct gcl_worker *worker)
 	for (unsigned i = 1; i < GCL_SIDES; i++)
 		gcl_side_close(&sides->side[i]);
 	gcl_copy_room_destroy(sides->room);
+	free(sides->tells.list);
+	pthread_mutex_destroy(&sides->tells.lock);
 }
 
 static bool functions_find(void *library)
@@ -136,6 +140,12 @@ bool gcl_side_lost(const struct gcl_side *side)
 	return side->platform && platform_lost(side->platform);
 }
 
+bool gcl_side_withholds(const struct gcl_worker *worker, unsigned side)
+{
+	return side != GCL_HOME && atomic_load(&worker->sides.withholds) == side &&
+	       gcl_side_lost(&worker->sides.side[side]);
+}
+
 void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue)
 {
 	if (queue->side == GCL_HOME)
@@ -201,7 +211,7 @@ static bool side_over(struct gcl_worker *worker, unsigned index)
 void gcl_sides_prune(struct gcl_worker *worker)
 {
 	struct gcl_sides *sides = &worker->sides;
-	bool active = sides->move || sides->lossy;
+	bool active = sides->move || sides->lossy || !gcl_list_empty(&sides->replays);
 
 	for (unsigned i = 1; i < GCL_SIDES; i++) {
 		if (side_over(worker, i))
@@ -211,13 +221,35 @@ void gcl_sides_prune(struct gcl_worker *worker)
 	sides->active = active;
 }
 
-/* What was under way there fails, and is told so; queues go on at home with what is left. */
+/* From a journal. Return: false: that isn't possible. */
+static bool side_replay(struct gcl_worker *worker, unsigned side)
+{
+	const struct gcl_journal *journal = worker->sides.journal;
+
+	if (!journal || journal->side != side)
+		return false;
+	if (atomic_load(&worker->sides.failed_away))
+		gcl_journal_break(worker, GCL_REPLAY_FAILED);
+	return worker->sides.journal && gcl_replay(worker);
+}
+
+/* What was there only is lost. */
+static void contents_lose(struct gcl_worker *worker, unsigned side)
+{
+	gcl_list_for_each (it, &worker->sides.mems) {
+		struct gcl_contents *contents =
+			&gcl_container_of(it, struct gcl_mem, twins)->contents;
+
+		gcl_contents_leave(contents, side);
+		worker->sides.lossy |= !contents->valid;
+	}
+}
+
+/* What was done there is done again at home; or what was under way there fails, and is told so.
+ * Queues go on at home with what is left. */
 static void side_lose(struct gcl_worker *worker, unsigned side)
 {
-	gcl_log_error(session, "the connection to a GPU server was lost: what was there only is "
-			       "lost, too");
 	worker->sides.side[side].lost = true;
-	worker->sides.lossy = true;
 	gcl_list_for_each (it, &worker->queues) {
 		struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
 
@@ -227,19 +259,41 @@ static void side_lose(struct gcl_worker *worker, unsigned side)
 			clReleaseEvent(steal_pointer(&queue->last));
 		gcl_sides_queue_leave(worker, queue);
 	}
-	gcl_list_for_each (it, &worker->sides.mems)
-		gcl_contents_leave(&gcl_container_of(it, struct gcl_mem, twins)->contents, side);
+	if (!side_replay(worker, side)) {
+		gcl_log_error(session,
+			      "the connection to a GPU server was lost: what was there only is "
+			      "lost, too (no replay: %s)",
+			      gcl_replay_text(worker->sides.replay));
+		if (worker->sides.journal && worker->sides.journal->side == side)
+			gcl_journal_break(worker, GCL_REPLAY_MEMORY_HERE);
+	}
+	contents_lose(worker, side);
+	gcl_completions_lose(worker, side);
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_EVENT])
+		gcl_event_lose(entry, side);
 	gcl_completions_sweep(worker);
+}
+
+bool gcl_sides_any_lost(const struct gcl_sides *sides)
+{
+	bool any = false;
+
+	for (unsigned i = 1; i < GCL_SIDES; i++)
+		any |= sides->side[i].open && !sides->side[i].lost &&
+		       gcl_side_lost(&sides->side[i]);
+	return any;
 }
 
 void gcl_sides_look(struct gcl_worker *worker)
 {
 	struct gcl_sides *sides = &worker->sides;
-	uint64_t now = gcl_trace_now();
+	uint64_t now = gcl_trace_now(), passed = now - sides->looked;
 
-	if (!sides->active || now - sides->looked < LOOK_NS)
+	if (!sides->active || (passed < LOOK_NS && (sides->move || !gcl_sides_any_lost(sides))))
 		return;
 	sides->looked = now;
+	gcl_journal_look(worker, passed);
+	gcl_replay_look(worker);
 	if (sides->move) {
 		gcl_move_look(sides->move, now);
 		return;

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "journal.h"
 #include "move.h"
 
 struct gcl_command;
@@ -43,6 +44,7 @@ struct gcl_mem;
 struct gcl_move;
 struct gcl_queue;
 struct gcl_recipe;
+struct gcl_replaying;
 struct gcl_sampler;
 struct gcl_worker;
 
@@ -73,6 +75,7 @@ struct gcl_writer {
 struct gcl_contents {
 	uint8_t valid;		      /* a bit for each side; all of them: they are undefined */
 	uint64_t written;	      /* sides.clock of the last command that writes */
+	uint64_t journaled;	      /* epoch of the last journal that has used it */
 	uint64_t users;		      /* a bit for each queue that used it; queues share bits */
 	cl_event arriving[GCL_SIDES]; /* a user event there, set when they have come, or when a
 				       * move doesn't write there any more; or NULL */
@@ -114,9 +117,24 @@ struct gcl_sides {
 	struct gcl_list crossings;		  /* cross.c */
 	struct gcl_move *move;			  /* the one under way, or NULL; move.c */
 	struct gcl_asked *_Atomic asked;	  /* moves that the watch thread was asked for */
-	_Atomic unsigned loans;			  /* that are under way */
-	_Atomic bool poll; /* any thread: gcl_move_poll() has something to do */
+	struct gcl_journal *journal;		  /* or NULL: a loss would be one */
+	struct gcl_tells tells;			  /* while there is a journal */
+	enum gcl_replay replay;			  /* why there is a journal, or none */
+	uint64_t epoch;				  /* counts journals */
+	struct gcl_replaying *replaying;	  /* what is done again right now, or NULL */
+	struct gcl_list replays;		  /* struct gcl_replaying, still under way */
+	_Atomic unsigned withholds; /* the journal's side: that it fails when lost isn't told yet;
+				     * GCL_HOME: none does */
+	_Atomic bool failed_away;   /* a command failed on a side that isn't lost */
+	_Atomic unsigned loans;	    /* that are under way */
+	_Atomic bool poll;	    /* any thread: gcl_move_poll() has something to do */
 };
+
+/** gcl_sides_replaying() - something is done again, or was lately. */
+static inline bool gcl_sides_replaying(const struct gcl_sides *sides)
+{
+	return sides->replaying || !gcl_list_empty(&sides->replays);
+}
 
 void gcl_sides_init(struct gcl_sides *sides);
 
@@ -144,6 +162,13 @@ bool gcl_side_lost(const struct gcl_side *side);
  * waits for the server. Return: NULL and *@status. */
 cl_mem gcl_side_svm(cl_context there, cl_mem_flags flags, uint64_t size, void *address,
 		    cl_int *status);
+
+/** gcl_sides_any_lost() - one was, and nothing has been done about it. */
+bool gcl_sides_any_lost(const struct gcl_sides *sides);
+
+/** gcl_side_withholds() - any thread: @side was lost, and whether what was there has failed will be
+ * decided by the session thread. */
+bool gcl_side_withholds(const struct gcl_worker *worker, unsigned side);
 
 /** gcl_sides_queue_leave() - @queue is released, or goes elsewhere: back to its queue at home. */
 void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue);
@@ -226,6 +251,12 @@ cl_kernel gcl_kernel_twin(struct gcl_worker *worker, struct gcl_kernel *kernel, 
  * program, and take long). */
 cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, unsigned side,
 			cl_int *status);
+
+/** gcl_kernel_leave() - release what it has there; later it is made anew. */
+void gcl_kernel_leave(struct gcl_kernel *kernel, unsigned side);
+
+/** gcl_arg_forget() - let go of what is kept of it. */
+void gcl_arg_forget(struct gcl_kernel_arg *arg);
 
 /* A kernel's argument was set, at home: keep what the other sides will be told. The last one
  * returns 0 or -ENOMEM. */
@@ -313,11 +344,25 @@ int gcl_event_made(struct gcl_entry *entry, unsigned side);
 cl_event gcl_event_on(struct gcl_worker *worker, struct gcl_entry *entry,
 		      struct gcl_context *context, unsigned side, cl_int *status);
 
+/** gcl_event_renewed() - @entry has another event, at home: whoever waited for the old one there
+ * waits for it. */
+void gcl_event_renewed(struct gcl_worker *worker, struct gcl_entry *entry);
+
+/** gcl_event_follow() - @proxy, a user event at home, is set when @event of home ends. */
+cl_int gcl_event_follow(struct gcl_worker *worker, cl_event event, cl_event proxy);
+
+/** gcl_event_lose() - if @entry's event is of @side, which is lost, those that wait for it at home
+ * are told what became of it. */
+void gcl_event_lose(struct gcl_entry *entry, unsigned side);
+
 /** gcl_event_status() - CL_COMPLETE, CL_QUEUED..., or why it failed. */
 cl_int gcl_event_status(cl_event event);
 
 /** gcl_crossings_sweep() - find failed events whose callback does not come. */
 void gcl_crossings_sweep(struct gcl_worker *worker);
+
+/** gcl_crossings_forget() - what becomes of events of @side is no matter any more. */
+void gcl_crossings_forget(struct gcl_worker *worker, unsigned side);
 
 /** gcl_crossings_of() - is an event on its way from or to @side? */
 bool gcl_crossings_of(struct gcl_worker *worker, unsigned side);

@@ -82,7 +82,9 @@ struct gcl_entry *gcl_table_find(struct gcl_worker *worker, uint64_t id, enum gc
 	if (gcl_id_kind(id) != kind)
 		return NULL;
 	entry = slot(worker, id, kind);
-	return entry && entry->id == id ? entry : NULL;
+	if (entry && entry->id == id)
+		return entry;
+	return worker->sides.replaying ? gcl_replay_find(worker, id) : NULL;
 }
 
 /* Chunks are found by what lies in them: an entry doesn't say its index when it is free. */
@@ -127,6 +129,11 @@ void gcl_object_made(struct gcl_worker *worker, struct gcl_entry *entry, void *h
 	gcl_send(worker, GCL_OBJECT_FAILED, &failed.base, 0, 0);
 }
 
+void gcl_object_release(struct gcl_worker *worker, struct gcl_entry *entry)
+{
+	release_by_kind[gcl_id_kind(entry->id)](worker, entry);
+}
+
 int gcl_handle_release(struct gcl_worker *worker, const struct gcl_call *call)
 {
 	const Gcl__Release *message = (const Gcl__Release *)call->message;
@@ -138,7 +145,8 @@ int gcl_handle_release(struct gcl_worker *worker, const struct gcl_call *call)
 	entry = gcl_table_find(worker, message->id, kind);
 	if (!entry)
 		return -EPROTO;
-	release_by_kind[kind](worker, entry);
+	if (!gcl_journal_keep(worker, entry))
+		gcl_object_release(worker, entry);
 	gcl_table_remove(worker, entry);
 	return 0;
 }

@@ -70,7 +70,7 @@ int gcl_handle_buffer_write(struct gcl_worker *worker, const struct gcl_call *ca
 		return err;
 	mem = buffer_use(worker, message->mem, &command, GCL_ACCESS_WRITE);
 	replace_note(&command, mem, message->size);
-	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, message->size);
+	host = gcl_call_payload(worker, call, message->size);
 	if (!mem || !host || message->size > call->head->payload_size ||
 	    !gcl_range_inside(message->offset, message->size, mem->size))
 		return -EPROTO;
@@ -141,7 +141,7 @@ int gcl_handle_buffer_write_rect(struct gcl_worker *worker, const struct gcl_cal
 		      &rect) ||
 	    !gcl_layout_end(NULL, region, &row, &slice, &size) || size > call->head->payload_size)
 		return -EPROTO;
-	host = gcl_channel_heap_ptr(worker->channel, call->head->payload_offset, size);
+	host = gcl_call_payload(worker, call, size);
 	if (!host)
 		return -EPROTO;
 

@@ -288,7 +288,7 @@ static cl_sampler sampler_on(struct gcl_worker *worker, struct gcl_sampler *samp
 
 /* ------------------------------------------------------------ kernels' arguments */
 
-static void arg_forget(struct gcl_kernel_arg *arg)
+void gcl_arg_forget(struct gcl_kernel_arg *arg)
 {
 	gcl_mem_put(steal_pointer(&arg->mem));
 	arg->svm = NULL;
@@ -303,7 +303,7 @@ void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem)
 {
 	if (mem)
 		gcl_mem_get(mem);
-	arg_forget(arg);
+	gcl_arg_forget(arg);
 	arg->mem = mem;
 	arg->size = sizeof(cl_mem);
 	if (mem && !mem->handles[GCL_HOME])
@@ -320,7 +320,7 @@ void gcl_arg_keep_svm(struct gcl_kernel_arg *arg, struct gcl_mem *mem, const voi
 void gcl_arg_keep_sampler(struct gcl_kernel_arg *arg, struct gcl_sampler *sampler)
 {
 	sampler->refs++;
-	arg_forget(arg);
+	gcl_arg_forget(arg);
 	arg->sampler = sampler;
 	arg->size = sizeof(cl_sampler);
 }
@@ -341,7 +341,7 @@ int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *da
 			return -ENOMEM;
 		memcpy(kept, data, size);
 	}
-	arg_forget(arg);
+	gcl_arg_forget(arg);
 	arg->data = kept;
 	arg->size = size;
 	return 0;
@@ -525,6 +525,8 @@ static void mem_drop(struct gcl_worker *worker, struct gcl_mem *mem, unsigned si
 
 void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned side)
 {
+	if (side == GCL_HOME)
+		gcl_journal_spoil(worker, root);
 	gcl_table_for_each (entry, &worker->tables[GCL_KIND_MEM]) {
 		struct gcl_mem *mem = entry->detail;
 
@@ -541,26 +543,27 @@ void gcl_kernel_twins_fini(struct gcl_kernel *kernel)
 		if (kernel->twins[i])
 			clReleaseKernel(kernel->twins[i]);
 	for (cl_uint i = 0; i < kernel->arg_count; i++)
-		arg_forget(&kernel->args[i]);
+		gcl_arg_forget(&kernel->args[i]);
 }
 
 /* ------------------------------------------------------------ all of them */
 
+void gcl_kernel_leave(struct gcl_kernel *kernel, unsigned side)
+{
+	if (kernel->twins[side])
+		clReleaseKernel(kernel->twins[side]);
+	kernel->twins[side] = NULL;
+	for (cl_uint i = 0; i < kernel->arg_count; i++)
+		kernel->args[i].stale |= BIT(side);
+	if (kernel->reach_count)
+		kernel->reach_stale |= BIT(side);
+}
+
 static void kernels_drop(struct gcl_worker *worker, unsigned side)
 {
-	gcl_table_for_each (entry, &worker->tables[GCL_KIND_KERNEL]) {
-		struct gcl_kernel *kernel = entry->detail;
-
-		if (!kernel)
-			continue;
-		if (kernel->twins[side])
-			clReleaseKernel(kernel->twins[side]);
-		kernel->twins[side] = NULL;
-		for (cl_uint i = 0; i < kernel->arg_count; i++)
-			kernel->args[i].stale |= BIT(side);
-		if (kernel->reach_count)
-			kernel->reach_stale |= BIT(side);
-	}
+	gcl_table_for_each (entry, &worker->tables[GCL_KIND_KERNEL])
+		if (entry->detail)
+			gcl_kernel_leave(entry->detail, side);
 }
 
 static void programs_drop(struct gcl_worker *worker, unsigned side)

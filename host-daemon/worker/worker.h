@@ -50,6 +50,8 @@ struct gcl_call {
 	const struct gcl_frame
 		*head; /* private copy; payload range already checked against the heap */
 	const ProtobufCMessage *message;
+	const void
+		*payload; /* of a message that is done again (replay.c); else it is in the heap */
 };
 
 struct gcl_worker;
@@ -108,6 +110,9 @@ void gcl_mem_release(struct gcl_worker *worker, struct gcl_entry *entry);
 void gcl_sampler_release(struct gcl_worker *worker, struct gcl_entry *entry);
 void gcl_program_release(struct gcl_worker *worker, struct gcl_entry *entry);
 void gcl_kernel_release(struct gcl_worker *worker, struct gcl_entry *entry);
+
+/** gcl_object_release() - the release of its kind. */
+void gcl_object_release(struct gcl_worker *worker, struct gcl_entry *entry);
 
 /** gcl_tables_fini() - release every object of the session and the tables themselves. */
 void gcl_tables_fini(struct gcl_worker *worker);
@@ -183,6 +188,8 @@ struct gcl_queue {
 	cl_command_queue_properties properties;
 	bool in_order;
 	bool profiling;
+	bool replayed; /* commands are on it that replay.c watches */
+	bool kept;     /* released, but by a journal's ghost */
 	cl_event last; /* of the last command since QUEUE_SYNC, on in-order queues; or NULL */
 
 	pthread_mutex_t lock;	 /* protects what follows */
@@ -208,9 +215,10 @@ struct gcl_completion {
 	uint64_t sync;	   /* its sequence */
 	uint64_t payload_offset, payload_size;
 	bool prints;
-	bool done;   /* status and times are known */
-	bool swept;  /* by gcl_completions_sweep(): its callback may still come, or never */
-	bool called; /* its callback came */
+	bool done;     /* status and times are known */
+	bool swept;    /* by gcl_completions_sweep(): its callback may still come, or never */
+	bool called;   /* its callback came, or will not */
+	bool withheld; /* how it ended isn't told before the session thread has decided */
 	cl_int status;
 	unsigned side;	   /* of its event */
 	cl_ulong times[4]; /* queued, submitted, started, ended */
@@ -235,6 +243,21 @@ struct gcl_completion_pool {
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
 			 cl_event event);
 
+/** gcl_completions_freeze() - whatever becomes of the completions of @side that aren't done, nobody
+ * is told; @each is called for each. */
+void gcl_completions_freeze(struct gcl_worker *worker, unsigned side,
+			    void (*each)(struct gcl_completion *completion, void *arg), void *arg);
+
+/** gcl_completions_lose() - tell what became of all that are still withheld. */
+void gcl_completions_lose(struct gcl_worker *worker, unsigned side);
+
+/**
+ * gcl_completion_renew() - a frozen one is that of another event, at home.
+ * @event: taken over; NULL: it is over, with @status
+ */
+void gcl_completion_renew(struct gcl_worker *worker, struct gcl_completion *completion,
+			  cl_event event, cl_int status);
+
 /** gcl_completions_reap() - session thread: release events whose completion was told. */
 void gcl_completions_reap(struct gcl_worker *worker);
 
@@ -249,6 +272,10 @@ cl_int gcl_event_failed(cl_event event);
 /** gcl_queue_fail() - remember the queue's first failure, and tell the guest. */
 void gcl_queue_fail(struct gcl_worker *worker, struct gcl_queue *queue, cl_int status,
 		    const char *text);
+
+/** gcl_queue_retire() - the guest has released it: it is nowhere but at home. @keep: and will be
+ * released for good later. */
+void gcl_queue_retire(struct gcl_worker *worker, struct gcl_queue *queue, bool keep);
 
 /** gcl_queues_prune() - free released queues without outstanding completions (@all: with them). */
 void gcl_queues_prune(struct gcl_worker *worker, bool all);
@@ -268,6 +295,7 @@ struct gcl_command {
 	uint64_t payload_offset,
 		payload_size; /* heap range that the command fills, told with its EVENT_DONE */
 	bool prints;	      /* a kernel launch: what it printed goes out before its completion */
+	bool told;	      /* it is done again, and the guest knows that it is complete */
 	bool kernel;	      /* a kernel launch, whose time is limited */
 	uint64_t work; /* what the device has to do, for gate and meter; 0: next to nothing */
 	cl_int failed; /* set by begin when queue or a wait is a tombstone: skip the call and end
@@ -277,6 +305,12 @@ struct gcl_command {
 /** gcl_command_begin() - look up queue and waits. Return: 0 or -EPROTO. */
 int gcl_command_begin(struct gcl_worker *worker, const Gcl__Command *message,
 		      struct gcl_command *command);
+
+/** gcl_command_skipped() - it only reads what the guest has had before. */
+bool gcl_command_skipped(const struct gcl_command *command);
+
+/** gcl_command_mark() - enqueue a marker in its place. Return: what the runtime said. */
+cl_int gcl_command_mark(struct gcl_command *command);
 
 /**
  * gcl_command_end() - keep the event and ask for its completion, or, with a negative @status, make
@@ -328,6 +362,7 @@ struct gcl_mem {
 	size_t element_size;	     /* of an image */
 	size_t extent[3]; /* of an image, layers of an array in its last dimension, unused ones 1 */
 	bool resident;
+	bool ghost;		  /* the guest has released it, and a journal keeps it */
 	cl_mem_flags flags;	  /* as the runtime got them, without host pointers */
 	uint64_t origin;	  /* of a part of a buffer */
 	cl_image_format format;	  /* of an image */
@@ -344,6 +379,9 @@ struct gcl_mem *gcl_mem_use(struct gcl_worker *worker, uint64_t id, struct gcl_c
 			    enum gcl_access access);
 
 struct gcl_mem *gcl_mem_get(struct gcl_mem *mem);
+
+/** gcl_mem_haunt() - if nothing but a journal has it any more, it needs no memory elsewhere. */
+void gcl_mem_haunt(struct gcl_mem *mem);
 
 /** gcl_mem_put() - accepts NULL. */
 void gcl_mem_put(struct gcl_mem *mem);
@@ -396,6 +434,7 @@ void gcl_sampler_put(struct gcl_sampler *sampler);
 struct gcl_kernel {
 	cl_kernel handle;	    /* at home; the entry's */
 	cl_kernel twins[GCL_SIDES]; /* elsewhere; owned */
+	uint64_t journaled;	    /* epoch of the last journal that has a launch of it */
 	struct gcl_context *owner;  /* a reference */
 	cl_context context;
 	struct gcl_program *program; /* a reference: the runtime's program lives as long */
@@ -460,6 +499,8 @@ struct gcl_worker {
 	int note_fd;	       /* watch thread: came with the note that is handled; or -1. Who takes
 				  it over sets it to -1, else it is closed */
 	const char *client;    /* option: libguestcl.so, by which queues move; NULL: they can't */
+	uint64_t replay_memory; /* option: bytes that a journal may have; 0: there is none */
+	uint64_t replay_time;	/* option: ns that may be done again */
 	struct gcl_table tables[GCL_KIND_COUNT];
 	struct gcl_arena arena; /* of the message being handled */
 	struct gcl_outbox outbox;
@@ -500,6 +541,15 @@ int gcl_session_run(struct gcl_worker *worker);
 /** gcl_dispatch() - first stage: unpack and go on to the handler. Also the fuzzer's entry. */
 int gcl_dispatch(struct gcl_worker *worker, const struct gcl_frame *head, const void *body,
 		 size_t size);
+
+/** gcl_execute() - the message's handler alone. */
+int gcl_execute(struct gcl_worker *worker, const struct gcl_call *call);
+
+/** gcl_launch_args() - of a LAUNCH, only set the arguments. */
+int gcl_launch_args(struct gcl_worker *worker, const struct gcl_call *call);
+
+/** gcl_call_payload() - @size bytes of the payload; NULL if they aren't wholly in the heap. */
+void *gcl_call_payload(const struct gcl_worker *worker, const struct gcl_call *call, uint64_t size);
 
 /** gcl_snapshot_make() - ask the runtime for all platforms and devices, enter their handles in the
  * tables, and fill worker->welcome. Return: 0 or -errno. */

@@ -3,6 +3,10 @@
  * Two queues with buffers of their own, of which one may be lost with a server: what fails is told
  * ("failed QUEUE CODE"), what is read must be right all the same. What a queue had is written anew
  * then, and it goes on; "renewed QUEUE CODE" tells whether that could be done.
+ *
+ * Variants do what can't be done again after a loss: "lossy-shared" writes to the first queue's
+ * data by the second one, "lossy-prints" has a program that can print, in "lossy-fails" a command
+ * fails on the first queue, and is waited for without a word.
  */
 #include <stdlib.h>
 
@@ -11,7 +15,10 @@
 #define QUEUES 2u
 #define WORDS  65536u
 
+enum variant { PLAIN, SHARED, PRINTS, FAILS };
+
 struct lossy {
+	enum variant variant;
 	cl_command_queue queues[QUEUES];
 	cl_kernel stir[QUEUES];
 	cl_mem data[QUEUES], from[QUEUES];
@@ -36,6 +43,50 @@ static void init(struct workload *w, void *data)
 		self->data[i] = buffer_make(w, WORDS, self->mirror[i]);
 		self->from[i] = buffer_make(w, WORDS, self->from_mirror[i]);
 	}
+}
+
+static void init_shared(struct workload *w, void *data)
+{
+	init(w, data);
+	((struct lossy *)data)->variant = SHARED;
+}
+
+static void init_prints(struct workload *w, void *data)
+{
+	init(w, data);
+	clReleaseProgram(program_make(w, "kernel void tell(void) { printf(\"told\\n\"); }", ""));
+}
+
+static void init_fails(struct workload *w, void *data)
+{
+	init(w, data);
+	((struct lossy *)data)->variant = FAILS;
+}
+
+/* By the other queue, which knows that the first one has nothing to do. */
+static void share(struct workload *w, struct lossy *self)
+{
+	self->from_mirror[0][0] = chance(w, 1u << 20);
+	must("clEnqueueWriteBuffer",
+	     clEnqueueWriteBuffer(self->queues[1], self->from[0], CL_TRUE, 0, sizeof(uint32_t),
+				  self->from_mirror[0], 0, NULL, NULL));
+}
+
+/* What waits for an event that the program lets fail. */
+static void fail(struct workload *w, struct lossy *self)
+{
+	cl_int err;
+	cl_event held = clCreateUserEvent(w->context, &err), failed = NULL;
+
+	must("clCreateUserEvent", err);
+	err = clEnqueueMarkerWithWaitList(self->queues[0], 1, &held, &failed);
+	clFlush(self->queues[0]);
+	must("clSetUserEventStatus", clSetUserEventStatus(held, -1));
+	if (!err) {
+		clWaitForEvents(1, &failed);
+		clReleaseEvent(failed);
+	}
+	clReleaseEvent(held);
 }
 
 static cl_int write_all(struct lossy *self, unsigned i, cl_mem buffer, uint32_t *mirror)
@@ -79,6 +130,10 @@ static void round_do(struct workload *w, void *data, unsigned number)
 	struct lossy *self = data;
 
 	(void)number;
+	if (self->variant == SHARED)
+		share(w, self);
+	if (self->variant == FAILS)
+		fail(w, self);
 	for (unsigned i = 0; i < QUEUES; i++) {
 		cl_int err = step(w, self, i);
 
@@ -107,3 +162,9 @@ static void fini(struct workload *w, void *data)
 }
 
 const struct mode mode_lossy = {"lossy", sizeof(struct lossy), init, round_do, fini};
+const struct mode mode_lossy_shared = {"lossy-shared", sizeof(struct lossy), init_shared, round_do,
+				       fini};
+const struct mode mode_lossy_prints = {"lossy-prints", sizeof(struct lossy), init_prints, round_do,
+				       fini};
+const struct mode mode_lossy_fails = {"lossy-fails", sizeof(struct lossy), init_fails, round_do,
+				      fini};

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Servers, or the host itself, die or hang while queues move or are away: nothing hangs, what isn't
-there goes on, and what was there is told and can be made anew.
+there goes on, and what was there, and is not done again (replay_test.py), is told and can be made anew.
 
 lost_test.py [-v] [CLASS[.test]...]: environment as for move_test.py.
 """
@@ -84,7 +84,7 @@ class Away(Lost):
     """While a queue is there."""
 
     def check(self, hurt, number, idle):
-        places = self.start()
+        places = self.start(settings=("replay-memory=0",))
         guest = places.guest("lossy")
         other = places.guest("order")
         other.run()

@@ -184,8 +184,10 @@ static void workload_fini(struct workload *w)
 static const struct mode *mode_find(const char *name)
 {
 	static const struct mode *const modes[] = {
-		&mode_order, &mode_shared, &mode_parts, &mode_images, &mode_programs,
-		&mode_times, &mode_churn,  &mode_lossy, &mode_svm,    &mode_whole,
+		&mode_order,	    &mode_shared,	&mode_parts,	   &mode_images,
+		&mode_programs,	    &mode_times,	&mode_churn,	   &mode_lossy,
+		&mode_lossy_shared, &mode_lossy_prints, &mode_lossy_fails, &mode_svm,
+		&mode_whole,	    &mode_replay,
 	};
 
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)
