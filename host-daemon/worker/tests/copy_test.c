@@ -194,9 +194,15 @@ static const size_t sizes[] = {
 	4 * MIB, 4 * MIB + 1, 5 * MIB + 12345, 16 * MIB + 1, 23 * MIB,
 };
 
+/* The large ones take a while. */
+static size_t sizes_count(void)
+{
+	return way ? GCL_ARRAY_SIZE(sizes) - 2 : GCL_ARRAY_SIZE(sizes);
+}
+
 static void sizes_arrive(void **state)
 {
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(sizes); i++) {
+	for (size_t i = 0; i < sizes_count(); i++) {
 		struct buffers buffers;
 
 		buffers_init(&buffers, *state, sizes[i]);
@@ -212,7 +218,7 @@ static void buffers_of_all_sizes_arrive(void **state)
 
 static void nothing_goes_twice(void **state)
 {
-	for (size_t i = 0; i < GCL_ARRAY_SIZE(sizes); i++) {
+	for (size_t i = 0; i < sizes_count(); i++) {
 		struct buffers buffers;
 
 		buffers_init(&buffers, *state, sizes[i]);
