@@ -76,6 +76,32 @@ void gcl_completions_fini(struct gcl_worker *worker)
 	}
 }
 
+/*
+ * Clocks of several devices agree as far as their distance could be measured: what the guest is
+ * told must not be before what it knew when it gave the command, nor out of its queue's order.
+ */
+static void times_order_locked(struct gcl_completion *completion)
+{
+	struct gcl_sides *sides = &completion->worker->sides;
+	struct gcl_queue *queue = completion->queue;
+	cl_ulong *times = completion->times, known;
+
+	if (!atomic_load(&sides->shifted) || !queue->profiling || completion->status < 0)
+		return;
+	times[0] = GCL_MAX(times[0], completion->known);
+	if (queue->in_order) {
+		times[0] = GCL_MAX(times[0], queue->queued);
+		times[2] = GCL_MAX(times[2], queue->ended);
+	}
+	for (size_t i = 1; i < GCL_ARRAY_SIZE(completion->times); i++)
+		times[i] = GCL_MAX(times[i], times[i - 1]);
+	queue->queued = times[0];
+	queue->ended = times[3];
+	known = atomic_load(&sides->known);
+	while (known < times[3] && !atomic_compare_exchange_weak(&sides->known, &known, times[3]))
+		;
+}
+
 static void event_done_send(const struct gcl_completion *completion)
 {
 	Gcl__EventDone done = GCL__EVENT_DONE__INIT;
@@ -113,10 +139,12 @@ static void tell_locked(struct gcl_completion *completion)
 {
 	gcl_tell_add(completion->worker, completion->side,
 		     completion->event_id ? completion->event_id : completion->sync, false);
-	if (completion->event_id)
+	if (completion->event_id) {
+		times_order_locked(completion);
 		event_done_send(completion);
-	else
+	} else {
 		queue_done_send_locked(completion);
+	}
 	gcl_list_remove(&completion->link);
 	atomic_fetch_sub(&completion->worker->completions.outstanding, 1);
 	atomic_fetch_add(&completion->worker->completions.told, 1); /* pairs with frame_wait() */
@@ -255,6 +283,7 @@ int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion 
 	completion->worker = worker;
 	completion->event = event;
 	completion->called = what->withheld;
+	completion->known = atomic_load_explicit(&worker->sides.known, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->completions.outstanding, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->sides.side[what->side].completions, 1,
 				  memory_order_relaxed);
@@ -289,6 +318,7 @@ void gcl_completion_renew(struct gcl_worker *worker, struct gcl_completion *comp
 		.queue = queue,
 		.event = event,
 		.event_id = completion->event_id,
+		.known = completion->known,
 		.sync = completion->sync,
 		.payload_offset = completion->payload_offset,
 		.payload_size = completion->payload_size,

@@ -158,6 +158,7 @@ static bool made_enter(struct gcl_move *move)
 
 	if (move->opens) {
 		worker->sides.side[move->to] = move->side;
+		atomic_store(&worker->sides.shifted, true);
 		worker->sides.side[move->to].open = true;
 	}
 	move->side = (struct gcl_side){0};

@@ -127,6 +127,8 @@ struct gcl_sides {
 				     * GCL_HOME: none does */
 	_Atomic bool failed_away;   /* a command failed on a side that isn't lost */
 	_Atomic unsigned loans;	    /* that are under way */
+	_Atomic bool shifted;	    /* a side was open once: there are clocks that differ */
+	_Atomic uint64_t known;	    /* ns: the latest end of a command that the guest was told of */
 	_Atomic bool poll;	    /* any thread: gcl_move_poll() has something to do */
 };
 

@@ -195,6 +195,7 @@ struct gcl_queue {
 	pthread_mutex_t lock;	 /* protects what follows */
 	struct gcl_list awaited; /* struct gcl_completion */
 	unsigned outstanding;	 /* completions whose callback may still come */
+	cl_ulong queued, ended;	 /* times of the last command that the guest was told of */
 	cl_int failed;		 /* first failure since the last QUEUE_DONE */
 };
 
@@ -222,6 +223,7 @@ struct gcl_completion {
 	cl_int status;
 	unsigned side;	   /* of its event */
 	cl_ulong times[4]; /* queued, submitted, started, ended */
+	cl_ulong known;	   /* sides.known when the command was given */
 };
 
 /* Unused completions: the session thread takes from @own, callbacks give back to @returned. */

@@ -6,9 +6,12 @@ move_test.py STEPS [-v] [CLASS[.test]...]: STEPS is the program of steps.c, whos
 kernels has run once, and on the contents that the one before left.
 """
 
+import contextlib
 import json
 import os
+import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -104,6 +107,26 @@ class Moves(unittest.TestCase):
         self.assert_right(program)
         self.assertGreater(self.proxy.connections, before)
         self.assertNotIn("was lost", self.home.log.read_text())
+
+    def test_link_killed(self):
+        """The process that connects the session to the server dies: what was done there is done again."""
+        program = self.steps()
+        self.guestcl("move", "1", "far")
+        self.kill_link()
+        self.assert_right(program)
+        self.assertIn("are done again here", self.home.log.read_text())
+
+    def kill_link(self):
+        """That of the home's guestcld."""
+        wanted = ("guestcl-link", str(self.home.process.pid))
+        killed = 0
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                lines = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+                if (lines["Name"], lines["PPid"]) == wanted:
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed += 1
+        self.assertEqual(killed, 1)
 
     def test_takeover(self):
         """A new guestcld knows where the session is, and brings it home."""
