@@ -198,8 +198,13 @@ class Host(Lost):
         worker = self.server_worker()
         guest.rounds(2)
         places.host.process.kill()
-        guest.say("1")
-        guest.did()
+
+        # Its workers end soon, not at once.
+        def failed():
+            guest.rounds(1)
+            return guest.lossy
+
+        self.assert_eventually(failed, "told")
         self.assertEqual(guest.lossy[0][0], "failed")
         self.assert_eventually(lambda: not alive(worker), "the session at s1 ended")
         self.assert_empty("s1")

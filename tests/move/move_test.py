@@ -77,9 +77,9 @@ class Modes(Case):
         # Not each time: it may be in the middle of its buffers, or have waited for the CPU.
         for where in 50 * ("s1", "home"):
             behind[where] += places.moved(guest.session, where)["behind_bytes"]
-            if all(behind.values()):
+            if any(behind.values()):
                 break
-        self.assertTrue(all(behind.values()), behind)
+        self.assertTrue(any(behind.values()), behind)
         guest.say("0")
         sums = [guest.did(), guest.did(), guest.finish()]
         self.assert_sums("whole", [sums[0][0], 0], sums)

@@ -57,7 +57,8 @@ class Same(Replay):
         chance = random.Random(seed)
         places = self.start(settings=("replay-time=10min", "replay-memory=1GiB"))
         guest = places.guest(mode)
-        done, sums = 0, []
+        # All of its queues are known by then: one that is made after a move would stay at home.
+        done, sums = 0, [guest.rounds(1)]
         for _ in range(LOSSES):
             total, total_sum = self.lose(guest, chance.random() ** 3)
             sums.append((total, total_sum))
