@@ -108,8 +108,8 @@ cl_int gcl_posted_end(cl_event made, bool blocking, cl_uint count, const cl_even
 
 /* ------------------------------------------------------------ order alone */
 
-static cl_int marker_post(cl_command_queue queue, cl_command_type type, cl_uint count,
-			  const cl_event *list, struct gcl_completion *completion, cl_event *event)
+cl_int gcl_marker_post(cl_command_queue queue, cl_command_type type, cl_uint count,
+		       const cl_event *list, struct gcl_completion *completion, cl_event *event)
 {
 	Gcl__Marker message = GCL__MARKER__INIT;
 	struct gcl_enqueue enqueue;
@@ -168,7 +168,7 @@ cl_int gcl_order(cl_command_queue queue, cl_mem mem, cl_command_type type, bool 
 	cl_event *wanted = blocking ? &made : event;
 
 	if (queue->in_order)
-		TRY(marker_post(queue, type, count, list, completion, wanted));
+		TRY(gcl_marker_post(queue, type, count, list, completion, wanted));
 	else
 		TRY(probe_post(queue, mem, type, count, list, completion, wanted));
 	return blocking ? gcl_posted_end(made, true, count, list, event) : CL_SUCCESS;

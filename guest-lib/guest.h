@@ -406,6 +406,11 @@ cl_int gcl_enqueue_post(struct gcl_enqueue *enqueue, enum gcl_message number,
 			ProtobufCMessage *message, uint64_t payload_offset, uint64_t payload_size,
 			cl_event *event);
 
+/** gcl_marker_post() - a command of @type that only keeps its place. @completion: taken over; or
+ * NULL. */
+cl_int gcl_marker_post(cl_command_queue queue, cl_command_type type, cl_uint count,
+		       const cl_event *list, struct gcl_completion *completion, cl_event *event);
+
 /** gcl_enqueue_abort() - instead of post: free the event and release queue->lock. A completion runs
  * with CL_OUT_OF_RESOURCES. */
 void gcl_enqueue_abort(struct gcl_enqueue *enqueue);

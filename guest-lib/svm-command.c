@@ -16,25 +16,6 @@ cl_int gcl_svm_command_check(cl_command_queue queue)
 	return CL_SUCCESS;
 }
 
-/* A command of @type that only keeps its place. @completion: taken over; or NULL */
-static cl_int place_post(cl_command_queue queue, cl_command_type type, cl_uint count,
-			 const cl_event *list, struct gcl_completion *completion, cl_event *event)
-{
-	Gcl__Marker message = GCL__MARKER__INIT;
-	struct gcl_enqueue enqueue;
-	cl_int status = gcl_enqueue_begin(&enqueue, queue, type, count, list, event || completion);
-
-	if (status != CL_SUCCESS) {
-		if (completion)
-			completion->fn(completion, status);
-		return status;
-	}
-	if (completion)
-		enqueue.made->completion = completion;
-	message.command = &enqueue.command;
-	return gcl_enqueue_post(&enqueue, GCL_MARKER, &message.base, 0, 0, event);
-}
-
 /* ------------------------------------------------------------ copy */
 
 /* Waiting as a blocking call does, behind a command that was posted. */
@@ -130,8 +111,8 @@ static cl_int outside_copy(const struct copy *copy)
 	completion = gcl_staged_completion(queue->base.session, GCL_HEAP_NONE);
 	REFUSE_IF(!completion, CL_OUT_OF_HOST_MEMORY);
 	gcl_staged_copy_to(completion, &to, &from, size, NULL);
-	POST_AND_END(place_post(queue, CL_COMMAND_SVM_MEMCPY, copy->count, copy->list, completion,
-				wanted_),
+	POST_AND_END(gcl_marker_post(queue, CL_COMMAND_SVM_MEMCPY, copy->count, copy->list,
+				     completion, wanted_),
 		     copy->blocking, copy->count, copy->list, copy->event);
 }
 
@@ -382,5 +363,6 @@ clEnqueueSVMFree(cl_command_queue queue, cl_uint num_pointers, void *pointers[],
 		pthread_once(&once, prepare);
 		gcl_notifier_arm(queue->base.session);
 	}
-	return place_post(queue, CL_COMMAND_SVM_FREE, count, list, &freeing->completion, event);
+	return gcl_marker_post(queue, CL_COMMAND_SVM_FREE, count, list, &freeing->completion,
+			       event);
 }

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "gather.h"
 #include "worker.h"
@@ -23,6 +24,9 @@
  * there is more than one queue in order: what a runtime does for events that wait for each other
  * may grow with the square of their number (PoCL 3.1). It is complete without the guest's help. */
 #define UNDER_WAY_MAX 64u
+
+/* Beyond replay-time, for what is done again to get on. */
+#define REPLAY_SPARE_NS 5000000000u
 
 #define BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
 
@@ -244,13 +248,28 @@ static void outside_happens(struct gcl_worker *worker, const struct gcl_replayin
 		clSetUserEventStatus(told->event, CL_COMPLETE);
 }
 
+/* A runtime may never tell of a marker whose command failed: the time that all of it may take is
+ * enough for a part. */
+static bool frontier_await(const struct gcl_worker *worker, cl_event frontier)
+{
+	const struct timespec pause = {.tv_nsec = 100000};
+	uint64_t end = gcl_trace_now() + worker->replay_time + REPLAY_SPARE_NS;
+
+	while (gcl_event_status(frontier) > CL_COMPLETE) {
+		if (gcl_trace_now() > end)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
 static void frontier_wait(struct gcl_worker *worker, struct gcl_replaying *replaying)
 {
-	if (!replaying->journal->several || !replaying->frontier ||
+	if (!replaying->journal->several || !replaying->frontier || replaying->failed ||
 	    replaying->passed - replaying->waited < UNDER_WAY_MAX)
 		return;
 	gcl_progress(worker, false);
-	clWaitForEvents(1, &replaying->frontier);
+	replaying->failed = !frontier_await(worker, replaying->frontier);
 	gcl_progress(worker, true);
 	replaying->waited = replaying->passed;
 }
