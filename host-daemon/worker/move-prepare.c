@@ -281,15 +281,11 @@ static bool queues_prepare(struct gcl_move *move)
 {
 	for (size_t i = 0; i < move->queue_count && move->to != GCL_HOME; i++) {
 		const struct gcl_queue *queue = gcl_move_queue(move, i);
-		cl_int status = CL_SUCCESS;
 
 		if (!queue)
 			continue;
-		move->queues[i].twin = clCreateCommandQueue(
-			queue->context->handles[move->to],
-			move->worker->sides.side[move->to].device,
-			queue->properties | CL_QUEUE_PROFILING_ENABLE, &status);
-		if (status != CL_SUCCESS)
+		move->queues[i].twin = gcl_sides_queue_twin(move->worker, queue, move->to);
+		if (!move->queues[i].twin)
 			move->result = GCL_MOVE_LOST;
 	}
 	return move->result == GCL_MOVE_DONE;

@@ -15,7 +15,8 @@
 #define DRAIN_MS  1000u
 #define TRIES_MAX 5u
 
-/* The same, while the program has user events to set: it may be that which they wait for. */
+/* The same, while the program has user events to set: it may be that which they wait for. Twice as
+ * long with each try, as it may be that they are just slow. */
 #define DRAIN_UNSET_MS 50u
 
 /* Without a byte for so long copying is given up; and so long that takes when there is a
@@ -55,8 +56,10 @@ static bool drain_await(struct gcl_move *move)
 
 static bool drain(struct gcl_move *move)
 {
-	unsigned most = move->worker->sides.unset ? DRAIN_UNSET_MS : DRAIN_MS;
+	unsigned most = DRAIN_MS;
 
+	if (move->worker->sides.unset && DRAIN_UNSET_MS << move->tries < DRAIN_MS)
+		most = DRAIN_UNSET_MS << move->tries;
 	if (!drain_await(move)) {
 		move->result = GCL_MOVE_MEMORY_HERE;
 		return false;
@@ -140,11 +143,7 @@ static void queue_switch(struct gcl_move *move, size_t index)
 	gcl_sides_queue_leave(worker, queue);
 	if (move->to == GCL_HOME)
 		return;
-	queue->handle = steal_pointer(&move->queues[index].twin);
-	queue->side = move->to;
-	queue->page_index = GCL_PAGE_DEVICES_MAX;
-	worker->sides.side[move->to].queues++;
-	atomic_fetch_add_explicit(&worker->page->move.away, 1, memory_order_relaxed);
+	gcl_sides_queue_enter(worker, queue, move->to, steal_pointer(&move->queues[index].twin));
 }
 
 static void contents_switch(struct gcl_move *move)

@@ -13,9 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "gather.h"
 #include "hasher.h"
-#include "jobs.h"
 
 /* Commands that a copy waits for may wait for the program themselves; for so long at most. */
 #define WAIT_MS 20000u
@@ -35,7 +33,7 @@ struct gcl_asked {
 
 /* ------------------------------------------------------------ the watch thread */
 
-static void poll_want(struct gcl_worker *worker)
+void gcl_move_want(struct gcl_worker *worker)
 {
 	atomic_store(&worker->sides.poll, true);
 	gcl_channel_interrupt(worker->channel);
@@ -53,7 +51,7 @@ static int asked_add(struct gcl_worker *worker, const struct gcl_note *note)
 	asked->next = atomic_load(&worker->sides.asked);
 	while (!atomic_compare_exchange_weak(&worker->sides.asked, &asked->next, asked))
 		;
-	poll_want(worker);
+	gcl_move_want(worker);
 	return 0;
 }
 
@@ -72,146 +70,6 @@ static void answer(struct gcl_worker *worker, enum gcl_move_result result, uint6
 	const struct gcl_note note = {.type = GCL_NOTE_MOVED, .device = result, .value = value};
 
 	gcl_note_send(worker, &note);
-}
-
-/* ------------------------------------------------------------ jobs and events */
-
-static void move_wake(struct gcl_move *move)
-{
-	pthread_cond_broadcast(&move->wake);
-	pthread_mutex_unlock(&move->lock);
-}
-
-struct work {
-	struct gcl_job job;
-	struct gcl_move *move;
-	void (*run)(struct gcl_move *move);
-};
-
-static void work_end(struct work *work)
-{
-	struct gcl_move *move = work->move;
-	struct gcl_worker *worker = move->worker;
-
-	free(work);
-	pthread_mutex_lock(&move->lock);
-	move->working = false;
-	move_wake(move);
-	poll_want(worker);
-}
-
-static void work_run(struct gcl_job *job)
-{
-	struct work *work = gcl_container_of(job, struct work, job);
-
-	work->run(work->move);
-	work_end(work);
-}
-
-static void work_drop(struct gcl_job *job)
-{
-	struct work *work = gcl_container_of(job, struct work, job);
-
-	work->move->result = GCL_MOVE_LOST;
-	work_end(work);
-}
-
-bool gcl_move_work(struct gcl_move *move, void (*run)(struct gcl_move *move))
-{
-	struct gcl_sides *sides = &move->worker->sides;
-	struct work *work = calloc(1, sizeof *work);
-
-	if (!sides->moving)
-		sides->moving = gcl_jobs_create("move");
-	if (!work || !sides->moving) {
-		free(work);
-		return false;
-	}
-	*work = (struct work){{.run = work_run, .drop = work_drop}, move, run};
-	move->working = true;
-	if (!gcl_jobs_post(sides->moving, &work->job))
-		return true;
-	move->working = false;
-	free(work);
-	return false;
-}
-
-static void move_free(struct gcl_move *move)
-{
-	pthread_mutex_destroy(&move->lock);
-	pthread_cond_destroy(&move->wake);
-	free(move);
-}
-
-static void awaited(void *arg, cl_int status)
-{
-	struct gcl_move *move = arg;
-	struct gcl_worker *worker = move->worker;
-	bool last;
-
-	pthread_mutex_lock(&move->lock);
-	move->awaits--;
-	move->awaited = GCL_MIN(move->awaited, GCL_MIN(status, CL_COMPLETE));
-	last = move->over && !move->awaits;
-	move_wake(move);
-	if (last)
-		move_free(move);
-	else
-		poll_want(worker);
-}
-
-bool gcl_move_await(struct gcl_move *move, const cl_event *events, size_t count)
-{
-	pthread_mutex_lock(&move->lock);
-	move->awaits++;
-	move->awaited = CL_COMPLETE;
-	move->since = gcl_trace_now();
-	pthread_mutex_unlock(&move->lock);
-	if (!gcl_gather(events, count, awaited, move))
-		return true;
-	pthread_mutex_lock(&move->lock);
-	move->awaits--;
-	pthread_mutex_unlock(&move->lock);
-	return false;
-}
-
-bool gcl_move_busy(struct gcl_move *move)
-{
-	bool busy;
-
-	pthread_mutex_lock(&move->lock);
-	busy = move->working || move->awaits;
-	pthread_mutex_unlock(&move->lock);
-	return busy;
-}
-
-static void deadline_in(struct timespec *deadline, unsigned ms)
-{
-	clock_gettime(CLOCK_REALTIME, deadline);
-	deadline->tv_nsec += (long)ms * 1000000;
-	deadline->tv_sec += deadline->tv_nsec / 1000000000;
-	deadline->tv_nsec %= 1000000000;
-}
-
-bool gcl_move_wait(struct gcl_move *move, unsigned ms)
-{
-	uint64_t progress = atomic_load(&move->progress);
-	struct timespec deadline;
-	bool busy = true;
-	int err = 0;
-
-	deadline_in(&deadline, ms);
-	pthread_mutex_lock(&move->lock);
-	while ((busy = move->working || move->awaits) && !err) {
-		err = pthread_cond_timedwait(&move->wake, &move->lock, &deadline);
-		if (err && atomic_load(&move->progress) != progress) {
-			progress = atomic_load(&move->progress);
-			deadline_in(&deadline, ms);
-			err = 0;
-		}
-	}
-	pthread_mutex_unlock(&move->lock);
-	return !busy;
 }
 
 void gcl_move_step(struct gcl_move *move, enum gcl_move_step step)
@@ -236,25 +94,6 @@ void gcl_sides_inject(struct gcl_sides *sides)
 	sides->fails_at = text ? (unsigned)strtoul(text, NULL, 10) : 0;
 }
 
-/* ------------------------------------------------------------ its queues */
-
-struct gcl_queue *gcl_move_queue(const struct gcl_move *move, size_t index)
-{
-	struct gcl_entry *entry =
-		gcl_table_find(move->worker, move->queues[index].id, GCL_KIND_QUEUE);
-
-	return entry ? entry->detail : NULL;
-}
-
-uint64_t gcl_move_bits(const struct gcl_move *move)
-{
-	uint64_t bits = 0;
-
-	for (size_t i = 0; i < move->queue_count; i++)
-		bits |= gcl_queue_bit(move->queues[i].id);
-	return bits;
-}
-
 /* ------------------------------------------------------------ the end */
 
 static void items_free(struct gcl_move *move)
@@ -268,19 +107,6 @@ static void items_free(struct gcl_move *move)
 		gcl_mem_put(item->root);
 	}
 	free(move->items);
-}
-
-/* What it waited for in vain may still come. */
-static void move_let_go(struct gcl_move *move)
-{
-	bool last;
-
-	pthread_mutex_lock(&move->lock);
-	move->over = true;
-	last = !move->awaits;
-	pthread_mutex_unlock(&move->lock);
-	if (last)
-		move_free(move);
 }
 
 static void move_fini(struct gcl_move *move)
@@ -307,7 +133,7 @@ static void move_fini(struct gcl_move *move)
 	if (move->fd >= 0)
 		close(move->fd);
 	gcl_side_close(&move->side);
-	move_let_go(move);
+	gcl_move_let_go(move);
 }
 
 static void figures_tell(const struct gcl_move *move, enum gcl_move_result result)
@@ -334,162 +160,12 @@ void gcl_move_ends(struct gcl_move *move, enum gcl_move_result result, uint64_t 
 	gcl_log_info(session, "move: %s", text);
 	worker->sides.move = NULL;
 	move_fini(move);
+	gcl_sides_queues_follow(worker);
 	gcl_sides_prune(worker);
 	answer(worker, result, value);
 }
 
 /* ------------------------------------------------------------ the beginning */
-
-/* The side for @place: open, or free for it. Return: GCL_SIDES: there is none. */
-static unsigned side_find(const struct gcl_sides *sides, uint32_t place)
-{
-	for (unsigned i = 1; i < GCL_SIDES; i++)
-		if (sides->side[i].open && sides->side[i].place == place)
-			return i;
-	for (unsigned i = 1; i < GCL_SIDES; i++)
-		if (!sides->side[i].open)
-			return i;
-	return GCL_SIDES;
-}
-
-static bool queue_wanted(const struct gcl_move *move, const struct gcl_queue *queue)
-{
-	const struct gcl_side *sides = move->worker->sides.side;
-	uint32_t from = move->to == GCL_HOME ? GCL_MOVE_PLACE(move->note.extra) : 0;
-
-	if (from && (queue->side == GCL_HOME || sides[queue->side].place != from))
-		return false;
-	return queue->handle && (!move->note.value || queue->id == move->note.value);
-}
-
-static bool sub_device(const struct gcl_queue *queue)
-{
-	cl_device_id parent = NULL;
-
-	return !clGetDeviceInfo(queue->device, CL_DEVICE_PARENT_DEVICE, sizeof parent, &parent,
-				NULL) &&
-	       parent;
-}
-
-static bool context_add(struct gcl_move *move, struct gcl_context *context)
-{
-	struct gcl_moving_context *grown;
-
-	for (size_t i = 0; i < move->context_count; i++)
-		if (move->contexts[i].context == context)
-			return true;
-	grown = reallocarray(move->contexts, move->context_count + 1, sizeof *grown);
-	if (!grown)
-		return false;
-	move->contexts = grown;
-	grown += move->context_count++;
-	*grown = (struct gcl_moving_context){
-		.context = gcl_context_get(context),
-		.there = context->handles[move->to],
-		.hashers = {gcl_hasher_get(context->hashers[GCL_HOME]),
-			    gcl_hasher_get(context->hashers[move->to])},
-	};
-	if (grown->there)
-		clRetainContext(grown->there);
-	return true;
-}
-
-static bool queue_add(struct gcl_move *move, const struct gcl_queue *queue)
-{
-	struct gcl_moving_queue *grown =
-		reallocarray(move->queues, move->queue_count + 1, sizeof *grown);
-	size_t i = 0;
-
-	if (!grown)
-		return false;
-	move->queues = grown;
-	grown[move->queue_count++] = (struct gcl_moving_queue){.id = queue->id};
-	while (i < move->home_count && move->homes[i] != queue->device)
-		i++;
-	if (i == GCL_PAGE_DEVICES_MAX)
-		return false;
-	move->homes[i] = queue->device;
-	move->home_count = GCL_MAX(move->home_count, i + 1);
-	return context_add(move, queue->context);
-}
-
-static enum gcl_move_result queues_find(struct gcl_move *move)
-{
-	bool any = false;
-
-	gcl_list_for_each (it, &move->worker->queues) {
-		const struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
-
-		if (!queue_wanted(move, queue))
-			continue;
-		any = true;
-		if (queue->side == move->to)
-			continue;
-		if (sub_device(queue))
-			return GCL_MOVE_SUB_DEVICE;
-		if (!queue_add(move, queue))
-			return GCL_MOVE_MEMORY_HERE;
-	}
-	if (move->queue_count || (move->to == GCL_HOME && !move->note.value))
-		return GCL_MOVE_DONE;
-	return any ? GCL_MOVE_THERE : GCL_MOVE_NO_QUEUE;
-}
-
-static bool program_add(struct gcl_move *move, struct gcl_recipe *recipe, size_t context)
-{
-	struct gcl_moving_program *grown;
-
-	if (gcl_program_there(move->worker, recipe, move->to))
-		return true;
-	for (size_t i = 0; i < move->program_count; i++)
-		if (move->programs[i].recipe == recipe)
-			return true;
-	grown = reallocarray(move->programs, move->program_count + 1, sizeof *grown);
-	if (!grown)
-		return false;
-	move->programs = grown;
-	grown[move->program_count++] =
-		(struct gcl_moving_program){.recipe = gcl_recipe_get(recipe), .context = context};
-	return true;
-}
-
-/* All kernels of these contexts: whichever the queues may run. */
-static enum gcl_move_result kernel_add(struct gcl_move *move, const struct gcl_kernel *kernel)
-{
-	size_t i = 0;
-
-	while (i < move->context_count && move->contexts[i].context != kernel->owner)
-		i++;
-	if (i == move->context_count)
-		return GCL_MOVE_DONE;
-	/* Nobody knows how it was made. */
-	if (!gcl_recipe_executable(kernel->recipe))
-		return GCL_MOVE_PROGRAM;
-	return program_add(move, kernel->recipe, i) ? GCL_MOVE_DONE : GCL_MOVE_MEMORY_HERE;
-}
-
-static enum gcl_move_result programs_find(struct gcl_move *move)
-{
-	enum gcl_move_result result = GCL_MOVE_DONE;
-
-	gcl_table_for_each (entry, &move->worker->tables[GCL_KIND_KERNEL])
-		if (entry->detail && result == GCL_MOVE_DONE)
-			result = kernel_add(move, entry->detail);
-	return result;
-}
-
-static enum gcl_move_result target_find(struct gcl_move *move)
-{
-	struct gcl_sides *sides = &move->worker->sides;
-
-	if (move->note.type == GCL_NOTE_MOVE_HOME)
-		return GCL_MOVE_DONE;
-	move->to = side_find(sides, GCL_MOVE_PLACE(move->note.extra));
-	if (move->to == GCL_SIDES)
-		return GCL_MOVE_PLACES;
-	move->opens = !sides->side[move->to].open;
-	return move->opens && move->fd < 0 ? GCL_MOVE_LINK : GCL_MOVE_DONE;
-}
 
 static enum gcl_move_result move_begin(struct gcl_move *move)
 {
@@ -500,11 +176,7 @@ static enum gcl_move_result move_begin(struct gcl_move *move)
 		return GCL_MOVE_OFF;
 	if (worker->resident)
 		return GCL_MOVE_RESIDENT;
-	result = target_find(move);
-	if (result == GCL_MOVE_DONE)
-		result = queues_find(move);
-	if (result == GCL_MOVE_DONE && move->to != GCL_HOME)
-		result = programs_find(move);
+	result = gcl_move_find(move);
 	if (result != GCL_MOVE_DONE)
 		return result;
 	worker->sides.active = true;

@@ -91,6 +91,12 @@ struct gcl_move {
  * broker is told. */
 void gcl_move_ends(struct gcl_move *move, enum gcl_move_result result, uint64_t value);
 
+/** gcl_move_want() - any thread: the session thread looks after the move between two messages. */
+void gcl_move_want(struct gcl_worker *worker);
+
+/** gcl_move_find() - what moves, and where. Return: GCL_MOVE_DONE, or why that can't be. */
+enum gcl_move_result gcl_move_find(struct gcl_move *move);
+
 /** gcl_move_work() - have the mover thread run @run(move). Return: false: it can't. */
 bool gcl_move_work(struct gcl_move *move, void (*run)(struct gcl_move *move));
 
@@ -100,6 +106,9 @@ bool gcl_move_await(struct gcl_move *move, const cl_event *events, size_t count)
 /** gcl_move_wait() - the session thread stands until the job, and the events, are done. @ms: at
  * most, without progress. Return: false: it took longer. */
 bool gcl_move_wait(struct gcl_move *move, unsigned ms);
+
+/** gcl_move_let_go() - it is over; what it waited for in vain may still come, and frees it then. */
+void gcl_move_let_go(struct gcl_move *move);
 
 /** gcl_move_busy() - job or events are under way. */
 bool gcl_move_busy(struct gcl_move *move);

@@ -61,6 +61,7 @@ int gcl_handle_queue_create(struct gcl_worker *worker, const struct gcl_call *ca
 			message->properties | CL_QUEUE_PROFILING_ENABLE, &status);
 	queue->home = queue->handle;
 	gcl_object_made(worker, entry, queue->handle, status);
+	gcl_sides_queue_follow(worker, queue);
 	return 0;
 }
 

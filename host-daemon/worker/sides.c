@@ -146,19 +146,6 @@ bool gcl_side_withholds(const struct gcl_worker *worker, unsigned side)
 	       gcl_side_lost(&worker->sides.side[side]);
 }
 
-void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue)
-{
-	if (queue->side == GCL_HOME)
-		return;
-	if (queue->handle)
-		clReleaseCommandQueue(queue->handle);
-	worker->sides.side[queue->side].queues--;
-	atomic_fetch_sub_explicit(&worker->page->move.away, 1, memory_order_relaxed);
-	queue->handle = queue->home;
-	queue->side = GCL_HOME;
-	queue->page_index = queue->home_index;
-}
-
 /* ------------------------------------------------------------ the end of a side */
 
 static bool contents_left(struct gcl_worker *worker, unsigned side)

@@ -172,8 +172,27 @@ bool gcl_sides_any_lost(const struct gcl_sides *sides);
  * decided by the session thread. */
 bool gcl_side_withholds(const struct gcl_worker *worker, unsigned side);
 
+/* ------------------------------------------------------------ queue-away.c */
+
+/** gcl_sides_queue_twin() - a queue like @queue there, whose context is there. Return: NULL: it
+ * can't be had. */
+cl_command_queue gcl_sides_queue_twin(struct gcl_worker *worker, const struct gcl_queue *queue,
+				      unsigned side);
+
+/** gcl_sides_queue_enter() - @queue, which is at home, is @twin on @side from now on; takes it
+ * over. */
+void gcl_sides_queue_enter(struct gcl_worker *worker, struct gcl_queue *queue, unsigned side,
+			   cl_command_queue twin);
+
 /** gcl_sides_queue_leave() - @queue is released, or goes elsewhere: back to its queue at home. */
 void gcl_sides_queue_leave(struct gcl_worker *worker, struct gcl_queue *queue);
+
+/** gcl_sides_queue_follow() - @queue is new: if all others of its device and context are at a
+ * server it goes there, too; after the move, if one is under way. */
+void gcl_sides_queue_follow(struct gcl_worker *worker, struct gcl_queue *queue);
+
+/** gcl_sides_queues_follow() - a move has ended: those that were made meanwhile. */
+void gcl_sides_queues_follow(struct gcl_worker *worker);
 
 /** gcl_sides_inject() - should moves fail, for a test? */
 void gcl_sides_inject(struct gcl_sides *sides);

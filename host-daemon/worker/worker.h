@@ -190,6 +190,7 @@ struct gcl_queue {
 	bool profiling;
 	bool replayed; /* commands are on it that replay.c watches */
 	bool kept;     /* released, but by a journal's ghost */
+	bool follows;  /* made during a move: it goes where the others are when that has ended */
 	cl_event last; /* of the last command since QUEUE_SYNC, on in-order queues; or NULL */
 
 	pthread_mutex_t lock;	 /* protects what follows */

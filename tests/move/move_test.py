@@ -12,6 +12,7 @@ GUESTCL_SEED           repeats what chance did in a run, which prints it
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -96,6 +97,50 @@ class Modes(Case):
             sums.append(guest.rounds(4))
         sums.append(guest.finish())
         self.assert_sums("parts", [4] * 7, sums)
+        self.assert_clean()
+
+    def test_new_queues(self):
+        """They are made where all others are, also those that are made during a move."""
+        places = self.start()
+        guest = places.guest("order")
+        sums = [guest.rounds(4)]
+        away = []
+        for where in ("s1", "home", "s1"):
+            places.moved(guest.session, where)
+            guest.change_queue()
+            sums.append(guest.rounds(4))
+            away.append(places.session(guest.session)["queues_away"])
+        self.assertEqual(away, [3, 0, 5])
+        # Its first queue alone: new ones are made at home, as not all are away.
+        places.moved(guest.session, "home")
+        places.moved(guest.session, "s1", queue_id(0))
+        guest.change_queue()
+        sums.append(guest.rounds(4))
+        self.assertEqual(places.session(guest.session)["queues_away"], 1)
+        sums.append(guest.finish())
+        self.assert_sums("order", [4] * 5, sums)
+        self.assert_clean()
+
+    def test_queue_meanwhile(self):
+        """One that is made during a move follows when that has ended."""
+        places = self.start()
+        guest = places.guest("order")
+        sums = [guest.rounds(4)]
+        server = places.servers["s1"].process
+        server.send_signal(signal.SIGSTOP)
+        try:
+            begun = places.begin(guest.session, "s1")
+            guest.change_queue()
+            sums.append(guest.rounds(4))
+            under_way = places.state(guest.session, begun["move"])
+        finally:
+            server.send_signal(signal.SIGCONT)
+        self.assertNotIn(under_way["state"], ("moved", "failed"), under_way)
+        self.assertEqual(places.wait(guest.session, begun["move"])["state"], "moved")
+        sums.append(guest.rounds(4))
+        self.assertEqual(places.session(guest.session)["queues_away"], 3)
+        sums.append(guest.finish())
+        self.assert_sums("order", [4] * 3, sums)
         self.assert_clean()
 
     def test_drain(self):

@@ -57,7 +57,7 @@ class Same(Replay):
         chance = random.Random(seed)
         places = self.start(settings=("replay-time=10min", "replay-memory=1GiB"))
         guest = places.guest(mode)
-        # All of its queues are known by then: one that is made after a move would stay at home.
+        # All of its queues are known by then: one that is made during a move is at home until its end.
         done, sums = 0, [guest.rounds(1)]
         for _ in range(LOSSES):
             total, total_sum = self.lose(guest, chance.random() ** 3)

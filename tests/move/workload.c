@@ -5,6 +5,8 @@
  * N      do N rounds; it answers "did TOTAL SUM"
  * run    do rounds until the next line comes; it answers "running", and when that line has come
  * "did TOTAL SUM"; what the line says is done then
+ * queue  go on with a new queue in place of the one that is in order, which stays; it answers
+ *        "queue"
  *
  * It says "ready" at first. At the end of stdin it gives all back and says "end TOTAL SUM".
  * Modes may say more; so may kernels.
@@ -154,6 +156,27 @@ void stir_follow(uint32_t *to, const uint32_t *from, uint32_t mask, uint32_t num
 
 /* ------------------------------------------------------------ the whole */
 
+static cl_command_queue queue_make(const struct workload *w)
+{
+	cl_int err;
+	cl_command_queue made =
+		clCreateCommandQueue(w->context, w->device, CL_QUEUE_PROFILING_ENABLE, &err);
+
+	must("clCreateCommandQueue", err);
+	return made;
+}
+
+/* The old one has nothing to do any more, but stays. */
+static void queue_change(struct workload *w)
+{
+	must("clFinish", clFinish(w->queue));
+	if (w->queue_count == QUEUE_CHANGES)
+		wrong("too many queues");
+	w->queues[w->queue_count++] = w->queue;
+	w->queue = queue_make(w);
+	say("queue");
+}
+
 static void workload_init(struct workload *w)
 {
 	cl_int err;
@@ -164,8 +187,7 @@ static void workload_init(struct workload *w)
 	     clGetDeviceIDs(w->platform, CL_DEVICE_TYPE_ALL, 1, &w->device, NULL));
 	w->context = clCreateContext(NULL, 1, &w->device, NULL, NULL, &err);
 	must("clCreateContext", err);
-	w->queue = clCreateCommandQueue(w->context, w->device, CL_QUEUE_PROFILING_ENABLE, &err);
-	must("clCreateCommandQueue", err);
+	w->queue = queue_make(w);
 	w->loose = clCreateCommandQueue(
 		w->context, w->device,
 		CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE, &err);
@@ -176,6 +198,8 @@ static void workload_init(struct workload *w)
 static void workload_fini(struct workload *w)
 {
 	clReleaseProgram(w->program);
+	for (unsigned i = 0; i < w->queue_count; i++)
+		clReleaseCommandQueue(w->queues[i]);
 	clReleaseCommandQueue(w->loose);
 	clReleaseCommandQueue(w->queue);
 	clReleaseContext(w->context);
@@ -235,6 +259,10 @@ int main(int argc, char **argv)
 		bool run = strcmp(line, "run") == 0;
 		unsigned wanted = run ? 0 : (unsigned)strtoul(line, NULL, 10);
 
+		if (strcmp(line, "queue") == 0) {
+			queue_change(&w);
+			continue;
+		}
 		if (run)
 			say("running");
 		while (run ? !spoken_to() : wanted-- > 0)

@@ -22,14 +22,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How often the queue can be changed. */
+#define QUEUE_CHANGES 8u
+
 /* What modes share. */
 struct workload {
 	cl_platform_id platform;
 	cl_device_id device;
 	cl_context context;
-	cl_command_queue queue; /* in order, with times */
-	cl_command_queue loose; /* out of order, with times */
-	cl_program program;	/* of workload_source */
+	cl_command_queue queue;			/* in order, with times */
+	cl_command_queue loose;			/* out of order, with times */
+	cl_program program;			/* of workload_source */
+	cl_command_queue queues[QUEUE_CHANGES]; /* those before @queue */
+	unsigned queue_count;
 	uint64_t random;
 	uint64_t sum;
 };

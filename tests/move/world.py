@@ -218,6 +218,10 @@ class Workload(Guest):
         self.say(str(count))
         return self.did()
 
+    def change_queue(self):
+        self.say("queue")
+        self.answer("queue")
+
     def did(self):
         _, total, total_sum = self.answer("did").split()
         return int(total), total_sum
