@@ -289,6 +289,16 @@ int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *da
 /** gcl_kernel_twins_fini() - release twins, and what is known of arguments. */
 void gcl_kernel_twins_fini(struct gcl_kernel *kernel);
 
+/** gcl_sampler_on() - its twin, made if need be. */
+cl_sampler gcl_sampler_on(struct gcl_worker *worker, struct gcl_sampler *sampler, unsigned side,
+			  cl_int *status);
+
+/** gcl_kernels_drop() - let go of all there on @side. */
+void gcl_kernels_drop(struct gcl_worker *worker, unsigned side);
+
+/** gcl_programs_drop() - the same, of programs. */
+void gcl_programs_drop(struct gcl_worker *worker, unsigned side);
+
 /** gcl_twins_drop() - release all that the session has on @side. */
 void gcl_twins_drop(struct gcl_worker *worker, unsigned side);
 

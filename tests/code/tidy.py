@@ -4,8 +4,8 @@
 A file that was clean is not looked at again until it, its command, a header, or the configuration
 changes: what was seen lies in BUILD/tidy.
 
-GUESTCL_TIDY_NODES   how far the analyzer goes in each function (30000; its own default, 225000, takes
-                     three times as long)
+GUESTCL_TIDY_NODES   how far the analyzer goes in each function (8000; its own default, 225000, takes
+                     many times as long)
 """
 
 import concurrent.futures
@@ -17,7 +17,7 @@ import sys
 
 import source
 
-NODES = os.environ.get("GUESTCL_TIDY_NODES", "30000")
+NODES = os.environ.get("GUESTCL_TIDY_NODES", "8000")
 
 # gcc's options that clang does not know say nothing about the code.
 OPTIONS = ["-Wno-unknown-warning-option"]

@@ -120,7 +120,8 @@ def arguments():
     return options
 
 
-def main(command, compare, programs=()):
+def main(command, compare, programs=(), of_mode=lambda mode, words: words):
+    """of_mode: what of the command's words is run in a mode."""
     options = arguments()
     require(programs)
     with tempfile.TemporaryDirectory(prefix="guestcl-programs-") as directory:
@@ -130,7 +131,9 @@ def main(command, compare, programs=()):
         if options.native_only:
             print(native.out, native.err, native.status, sep="\n")
             return
-        runs = [native, *(run_guest(words, mode, directory, options) for mode in options.mode)]
+        runs = [native]
+        for mode in options.mode:
+            runs.append(run_guest(of_mode(mode, words), mode, directory, options))
         faults = [f"{one.title}: exit status {one.status}" for one in runs if one.status]
         if not faults:
             faults = [fault for guest in runs[1:] for fault in compare(native, guest)]
