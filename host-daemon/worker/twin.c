@@ -7,7 +7,6 @@
  * ends.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "hasher.h"
 #include "memory.h"
