@@ -41,10 +41,14 @@ struct crossing {
 
 static void CL_CALLBACK crossing_written(cl_event event, cl_int status, void *data)
 {
-	struct crossing *crossing = data;
+	const struct crossing *crossing = data;
+	cl_event arrived = crossing->arrived;
 
 	(void)event;
-	must("clSetUserEventStatus", clSetUserEventStatus(crossing->arrived, status));
+	must("clSetUserEventStatus", clSetUserEventStatus(arrived, status));
+	/* Its own reference: who waits for the event gives all back before that call has returned.
+	 */
+	clReleaseEvent(arrived);
 }
 
 static void CL_CALLBACK crossing_read(cl_event event, cl_int status, void *data)
@@ -71,6 +75,7 @@ static void crossing_begin(struct crossing *crossing, const struct side *from,
 	*crossing = (struct crossing){.from = from, .to = to, .items = items_make()};
 	crossing->arrived = clCreateUserEvent(to->context, &code);
 	must("clCreateUserEvent", code);
+	must("clRetainEvent", clRetainEvent(crossing->arrived));
 	must("clEnqueueReadBuffer",
 	     clEnqueueReadBuffer(from->queue, from->buffer, CL_FALSE, 0, BYTES, crossing->items, 1,
 				 &after, &crossing->read));
