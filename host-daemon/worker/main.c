@@ -172,11 +172,30 @@ static void options_parse(int argc, char **argv, struct options *options)
 	exit(2);
 }
 
+/* Return: why there is nothing for a guest. */
+static const char *devices_lack(void)
+{
+	static char text[GCL_HANDOVER_TEXT_MAX];
+	char name[64] = "?";
+	cl_platform_id platform;
+
+	if (clGetPlatformIDs(1, &platform, NULL) != CL_SUCCESS)
+		return "the host has no OpenCL platform: install a runtime, such as the package "
+		       "pocl-opencl-icd, and see that clinfo lists it";
+	clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
+	snprintf(text, sizeof text,
+		 "the host has no OpenCL device, only platforms without (%.40s): see what clinfo "
+		 "lists",
+		 name);
+	return text;
+}
+
 /* Everything that needs no guest. Return: NULL, or what is wrong. */
 static const char *prepare(struct gcl_worker *worker)
 {
 	/* Writing to a guest that died is not an accident. */
 	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	/* Should the loader find guestcl itself among the host's runtimes, it must not come back
 	 * here through the daemon. */
 	setenv("GUESTCL_CHANNEL", GCL_NO_CHANNEL, 1);
@@ -188,13 +207,13 @@ static const char *prepare(struct gcl_worker *worker)
 			return failure;
 	}
 	gcl_sides_inject(&worker->sides);
-	if (gcl_print_start(worker))
-		return "no pipe for what kernels print";
 	if (gcl_snapshot_make(worker))
 		return "no memory to describe the host's devices";
 	if (worker->welcome->n_platforms == 0)
-		return "the host has no OpenCL platform: install a runtime, such as the package "
-		       "pocl-opencl-icd, and see that clinfo lists it";
+		return devices_lack();
+	/* What the runtime has printed so far is for the daemon's log. */
+	if (gcl_print_start(worker))
+		return "no pipe for what kernels print";
 	return NULL;
 }
 
@@ -235,6 +254,26 @@ static int guest_accept(struct gcl_greeting *greeting, struct gcl_channel **chan
 		gcl_log_error(session, "no channel of kind %d", greeting->kind);
 		return -EPROTONOSUPPORT;
 	}
+}
+
+/*
+ * The worker itself ends by _exit(): it is a runtime that has called exit(). Nothing else of its
+ * ends is waited for. A process that it has forked may end so.
+ */
+static void on_runtime_exit(int status, void *data)
+{
+	const struct gcl_worker *worker = data;
+
+	if (getpid() != worker->pid)
+		return;
+	if (worker->channel)
+		gcl_log_error(session, "the host's OpenCL runtime has called exit(%d)", status);
+	else
+		broker_tell(worker->broker,
+			    "the host's OpenCL runtime has ended its process while it was loaded: "
+			    "see whether clinfo runs on the host",
+			    "");
+	_exit(EXIT_FAILURE);
 }
 
 /* The guest waits for an answer on its socket. One in a VM is answered by the broker, which knows
@@ -325,6 +364,8 @@ int main(int argc, char **argv)
 	worker.replay_memory = options.replay_memory;
 	worker.replay_time = options.replay_time * 1000000;
 	worker.broker = options.socket;
+	worker.pid = getpid();
+	on_exit(on_runtime_exit, &worker);
 	if (options.page >= 0 && gcl_worker_page_map(&worker, options.page) < 0)
 		failure = "no memory to share with guestcld";
 	else
@@ -332,7 +373,7 @@ int main(int argc, char **argv)
 	if (!failure)
 		failure = seal(&options.jail);
 	if (!broker_tell(options.socket, failure, options.jail.lacks) || failure)
-		return EXIT_FAILURE;
+		_exit(EXIT_FAILURE);
 	gcl_progress(&worker, true);
 	n = guest_take(&worker, options.socket);
 	if (n < 0)

@@ -34,11 +34,11 @@ int gcl_print_start(struct gcl_worker *worker)
 		return -errno;
 	reader = fds[0];
 	writer = fds[1];
+	fflush(stdout);
 	if (dup2(writer, STDOUT_FILENO) < 0 || fcntl(reader, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	/* More room means fewer pauses for a kernel that prints much; less will do. */
 	(void)fcntl(reader, F_SETPIPE_SZ, PIPE_SIZE);
-	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	pthread_mutex_init(&printer->lock, NULL);
 	printer->fd = steal_fd(&reader);
 	worker->printer = steal_pointer(&printer);

@@ -498,10 +498,11 @@ void gcl_timing_build_end(struct gcl_worker *worker, int build);
 struct gcl_worker {
 	struct gcl_channel *channel;
 	struct gcl_page *page; /* shared with the broker, or @own_page */
-	int broker;	       /* the broker's socket; -1 in tests */
-	int note_fd;	       /* watch thread: came with the note that is handled; or -1. Who takes
-				  it over sets it to -1, else it is closed */
-	const char *client;    /* option: libguestcl.so, by which queues move; NULL: they can't */
+	pid_t pid;
+	int broker;	    /* the broker's socket; -1 in tests */
+	int note_fd;	    /* watch thread: came with the note that is handled; or -1. Who takes
+			       it over sets it to -1, else it is closed */
+	const char *client; /* option: libguestcl.so, by which queues move; NULL: they can't */
 	uint64_t replay_memory; /* option: bytes that a journal may have; 0: there is none */
 	uint64_t replay_time;	/* option: ns that may be done again */
 	struct gcl_table tables[GCL_KIND_COUNT];

@@ -6,6 +6,8 @@
 
 #include "stub.h"
 
+const void *stub_dispatch;
+
 bool stub_get(const void *handle, enum stub_kind kind)
 {
 	const struct stub_object *object = handle;
@@ -24,6 +26,7 @@ void *stub_new(enum stub_kind kind, size_t size)
 	struct stub_object *object = calloc(1, size);
 
 	if (object) {
+		object->dispatch = stub_dispatch;
 		object->kind = kind;
 		atomic_init(&object->refs, 1);
 	}

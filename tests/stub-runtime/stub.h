@@ -1,5 +1,6 @@
 /*
- * A runtime without a device: what the worker calls of OpenCL, for tests and fuzzers.
+ * A runtime without a device: what the worker calls of OpenCL, for tests and fuzzers. Linked in
+ * place of libOpenCL, or as an ICD that behaves oddly (icd.c).
  *
  * One platform, one CPU device. Commands are done at once, inside the call that enqueues them;
  * their events complete at once too, unless they wait for a user event, and then callbacks come
@@ -34,13 +35,17 @@ enum stub_kind {
 	STUB_KERNEL
 };
 
+/* What an ICD loader finds in every handle; NULL where the functions are linked to. */
+extern const void *stub_dispatch;
+
 /* First member of everything. */
 struct stub_object {
+	const void *dispatch;
 	enum stub_kind kind;
 	atomic_uint refs;
 };
 
-#define STUB_DEVICE_MAX 16
+#define STUB_DEVICE_MAX 64
 
 struct _cl_device_id {
 	struct stub_object object; /* sub-devices are counted, the root is not */

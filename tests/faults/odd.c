@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A guest program for runtimes that behave oddly: what the stub runtime can do, on its kernel "k".
+ *
+ * odd list              platforms and devices, each with what it says, or the error
+ * odd work TIMES        everything once each time, from context to release: the first error of each
+ * odd each              the same on each device, and on all of them in one context
+ * odd args              what is known of the kernel's arguments
+ * odd steady            for each line on stdin, write and read a buffer
+ * odd touch             one migration of a buffer, by which the stub may be told to die
+ */
+#include "fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEVICES_MAX 64u
+#define BYTES	    4096u
+#define ARGS	    5u
+
+static cl_device_id devices[DEVICES_MAX];
+static cl_uint device_count;
+
+struct work {
+	cl_context context;
+	cl_command_queue queue;
+	cl_mem buffer, image;
+	cl_sampler sampler;
+	cl_program program;
+	cl_kernel kernel;
+	const char *call; /* the one that failed, or the last */
+	cl_int code;
+};
+
+static void work_release(struct work *work)
+{
+	if (work->kernel)
+		clReleaseKernel(work->kernel);
+	if (work->program)
+		clReleaseProgram(work->program);
+	if (work->sampler)
+		clReleaseSampler(work->sampler);
+	if (work->image)
+		clReleaseMemObject(work->image);
+	if (work->buffer)
+		clReleaseMemObject(work->buffer);
+	if (work->queue)
+		clReleaseCommandQueue(work->queue);
+	if (work->context)
+		clReleaseContext(work->context);
+}
+
+#define TRY(name, expression)                                                                      \
+	do {                                                                                       \
+		work->call = name;                                                                 \
+		expression;                                                                        \
+		if (work->code)                                                                    \
+			return;                                                                    \
+	} while (0)
+
+static void memory_make(struct work *work, cl_uint count, const cl_device_id *on)
+{
+	static const cl_image_format format = {CL_RGBA, CL_UNORM_INT8};
+	const cl_image_desc desc = {
+		.image_type = CL_MEM_OBJECT_IMAGE2D, .image_width = 16, .image_height = 16};
+
+	TRY("clCreateContext",
+	    work->context = clCreateContext(NULL, count, on, NULL, NULL, &work->code));
+	TRY("clCreateCommandQueue",
+	    work->queue = clCreateCommandQueue(work->context, on[count - 1], 0, &work->code));
+	TRY("clCreateBuffer", work->buffer = clCreateBuffer(work->context, CL_MEM_READ_WRITE, BYTES,
+							    NULL, &work->code));
+	TRY("clCreateImage", work->image = clCreateImage(work->context, CL_MEM_READ_ONLY, &format,
+							 &desc, NULL, &work->code));
+	TRY("clCreateSampler",
+	    work->sampler = clCreateSampler(work->context, CL_FALSE, CL_ADDRESS_NONE,
+					    CL_FILTER_NEAREST, &work->code));
+}
+
+static void program_make(struct work *work)
+{
+	const char *source = "kernel void k(global int *a, int b, local int *c, "
+			     "read_only image2d_t d, sampler_t e) { }";
+	const size_t length = strlen(source);
+
+	TRY("clCreateProgramWithSource", work->program = clCreateProgramWithSource(
+						 work->context, 1, &source, &length, &work->code));
+	TRY("clBuildProgram",
+	    work->code = clBuildProgram(work->program, 0, NULL, "-cl-kernel-arg-info", NULL, NULL));
+	TRY("clCreateKernel", work->kernel = clCreateKernel(work->program, "k", &work->code));
+}
+
+static void arguments_set(struct work *work)
+{
+	const cl_int number = 1;
+
+	TRY("clSetKernelArg",
+	    work->code = clSetKernelArg(work->kernel, 0, sizeof(cl_mem), &work->buffer));
+	TRY("clSetKernelArg", work->code = clSetKernelArg(work->kernel, 1, sizeof number, &number));
+	TRY("clSetKernelArg", work->code = clSetKernelArg(work->kernel, 2, 64, NULL));
+	TRY("clSetKernelArg",
+	    work->code = clSetKernelArg(work->kernel, 3, sizeof(cl_mem), &work->image));
+	TRY("clSetKernelArg",
+	    work->code = clSetKernelArg(work->kernel, 4, sizeof(cl_sampler), &work->sampler));
+}
+
+/* Data goes there and comes back. */
+static void data_pass(struct work *work, char fill)
+{
+	char out[BYTES], in[BYTES] = {0};
+
+	memset(out, fill, sizeof out);
+	TRY("clEnqueueWriteBuffer",
+	    work->code = clEnqueueWriteBuffer(work->queue, work->buffer, CL_TRUE, 0, BYTES, out, 0,
+					      NULL, NULL));
+	TRY("clEnqueueReadBuffer",
+	    work->code = clEnqueueReadBuffer(work->queue, work->buffer, CL_TRUE, 0, BYTES, in, 0,
+					     NULL, NULL));
+	TRY("contents", work->code = memcmp(out, in, BYTES) ? 1 : 0);
+}
+
+static void launch(struct work *work)
+{
+	const size_t items = 64;
+
+	TRY("clEnqueueNDRangeKernel",
+	    work->code = clEnqueueNDRangeKernel(work->queue, work->kernel, 1, NULL, &items, NULL, 0,
+						NULL, NULL));
+	TRY("clFinish", work->code = clFinish(work->queue));
+}
+
+static void work_run(cl_uint count, const cl_device_id *on, char fill)
+{
+	struct work work = {0};
+
+	memory_make(&work, count, on);
+	if (!work.code)
+		program_make(&work);
+	if (!work.code)
+		arguments_set(&work);
+	if (!work.code)
+		launch(&work);
+	if (!work.code)
+		data_pass(&work, fill);
+	work_release(&work);
+	say("worked %d %s", work.code, work.call);
+}
+
+static int mode_args(void)
+{
+	struct work work = {0};
+	cl_uint address;
+	char name[64];
+
+	memory_make(&work, 1, devices);
+	program_make(&work);
+	must(work.call, work.code);
+	for (cl_uint i = 0; i < ARGS; i++) {
+		*name = '\0';
+		say("name %d", clGetKernelArgInfo(work.kernel, i, CL_KERNEL_ARG_NAME, sizeof name,
+						  name, NULL));
+		say("address %d",
+		    clGetKernelArgInfo(work.kernel, i, CL_KERNEL_ARG_ADDRESS_QUALIFIER,
+				       sizeof address, &address, NULL));
+		say("is %s", name);
+	}
+	work_release(&work);
+	work_run(1, devices, 1);
+	return EXIT_SUCCESS;
+}
+
+static int mode_steady(void)
+{
+	struct work work = {0};
+	char line[64];
+
+	memory_make(&work, 1, devices);
+	must(work.call, work.code);
+	say("prepared");
+	while (fgets(line, sizeof line, stdin)) {
+		data_pass(&work, line[0]);
+		say("worked %d", work.code);
+	}
+	work_release(&work);
+	return EXIT_SUCCESS;
+}
+
+static int mode_touch(void)
+{
+	struct work work = {0};
+
+	memory_make(&work, 1, devices);
+	must(work.call, work.code);
+	say("entering");
+	clEnqueueMigrateMemObjects(work.queue, 1, &work.buffer, 0, 0, NULL, NULL);
+	say("returned clFinish %d", clFinish(work.queue));
+	/* A thread of the runtime's may yet have to come to it. */
+	while (!work.code)
+		data_pass(&work, 1);
+	say("later %s %d", work.call, work.code);
+	work_release(&work);
+	say("ends");
+	return EXIT_SUCCESS;
+}
+
+static void device_say(cl_device_id device)
+{
+	char name[64] = "";
+	cl_int code = clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof name, name, NULL);
+
+	say("device %d %s", code, name);
+}
+
+/* Finds the first platform's devices. */
+static bool devices_find(bool tell)
+{
+	cl_uint platform_count = 0;
+	cl_platform_id platform;
+	cl_int code = clGetPlatformIDs(1, &platform, &platform_count);
+
+	if (tell)
+		say("platforms %d %u", code, platform_count);
+	if (code || !platform_count)
+		return false;
+	code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, DEVICES_MAX, devices, &device_count);
+	if (tell)
+		say("devices %d %u", code, device_count);
+	return code == CL_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc > 1 ? argv[1] : "";
+	bool list = strcmp(mode, "list") == 0;
+	bool found = devices_find(list);
+
+	for (cl_uint i = 0; list && i < device_count; i++)
+		device_say(devices[i]);
+	if (list)
+		return EXIT_SUCCESS;
+	if (!found)
+		return 2;
+	if (strcmp(mode, "args") == 0)
+		return mode_args();
+	if (strcmp(mode, "steady") == 0)
+		return mode_steady();
+	if (strcmp(mode, "touch") == 0)
+		return mode_touch();
+	if (strcmp(mode, "work") == 0)
+		for (int i = 0; i < atoi(argv[2]); i++)
+			work_run(1, devices, (char)i);
+	else
+		for (cl_uint i = 0; i < device_count; i++)
+			work_run(1, &devices[i], (char)i);
+	if (strcmp(mode, "each") == 0)
+		work_run(device_count, devices, 1);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runtimes of the host's that behave oddly: what their guests see, and that others go on.
+
+The stub runtime is the host's only one, and STUB_ODD in the daemon's environment says how it behaves
+(tests/stub-runtime/odd.h). Where it lives, native is right.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import unittest
+
+import faults
+import host
+from host import Guest, Host
+
+ICD = str(host.BUILD / "tests/stub-runtime/stub.icd")
+LIBRARY = host.BUILD / "tests/stub-runtime/stub-icd.so"
+DEVICE_NOT_AVAILABLE = -2
+# What the stub fails with, and what a program may be told for it.
+SHORT = {-4, -5, -6}
+# The first process of a namespace gets no SIGABRT, so abort() has to run into a wrong instruction.
+ABORTED = r"was ended by signal (?:6|11) \((?:Aborted|Segmentation fault)\)"
+
+
+def stub(odd, **more):
+    return Host(vendors=ICD, environment={"STUB_ODD": odd}, **more)
+
+
+def native(odd, *command):
+    """The lines of the program natively."""
+    environment = {**os.environ, "OCL_ICD_VENDORS": ICD, "STUB_ODD": odd}
+    command = [host.PROGRAMS / "odd", *command]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=host.PATIENCE, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def through(running, *command):
+    """The lines of the program through guestcl, and what it said of errors."""
+    with Guest(running, "odd", *command) as guest:
+        lines = []
+        while (line := guest.next()) and line.text is not None:
+            lines.append(line.text)
+        status = guest.end()
+        if status != 0:
+            raise AssertionError(f"exit status {status}: {lines[-4:]} {guest.errors}")
+        return lines, guest.errors
+
+
+class Odd(faults.Fault):
+    def check_same(self, odd, *command):
+        with stub(odd) as running:
+            lines, errors = through(running, *command)
+            self.assertEqual(lines, native(odd, *command))
+            self.assertEqual(errors, [])
+            self.assert_clean(running)
+
+    def assert_goes_on(self, running):
+        with Guest(running, "odd", "steady") as guest:
+            guest.expect("prepared")
+            self.assertEqual(guest.ask(), 0)
+            self.assertEqual(guest.end(), 0)
+
+
+class Alive(Odd):
+    def test_usual(self):
+        self.check_same("", "work", "3")
+        self.check_same("", "args")
+
+    def test_many_devices(self):
+        self.check_same("devices:64", "list")
+        self.check_same("devices:64", "each")
+
+    def test_slow_build(self):
+        """The session next door doesn't wait for it."""
+        with stub("slow:2") as running, Guest(running, "odd", "steady") as other:
+            other.expect("prepared")
+            with Guest(running, "odd", "work", "1") as guest:
+                running.worker_of(guest)
+                turns = 0
+                while guest.lines.empty():
+                    self.assertEqual(other.ask(), 0)
+                    turns += 1
+                guest.expect("worked 0")
+                self.assertEqual(guest.end(), 0)
+            self.assertGreater(turns, 9)
+            self.assertEqual(other.end(), 0)
+
+    def test_failing_calls(self):
+        """Each failure is an error of the call or of a later one, and of nothing else."""
+        for every in (3, 4, 7, 11, 19):
+            with self.subTest(every=every), stub(f"fail:{every}") as running:
+                # It may be its turn while a worker is prepared.
+                lines, _ = through(running, "work", "60")
+                codes = [int(line.split()[1]) for line in lines]
+                self.assertEqual(len(codes), 60)
+                self.assertLessEqual(set(codes) - {0}, SHORT, lines)
+                self.assertLess(min(codes), 0)
+                if every > 8:  # as many calls as there are in a round
+                    self.assertIn(0, codes)
+                self.assertNotIn("other sessions go on", running.text())
+                self.assert_clean(running)
+
+    def test_prints(self):
+        """What it prints in its calls is its program's, as natively; before, the log's."""
+        with stub("print") as running:
+            lines, errors = through(running, "work", "2")
+            running.expect(r"(?m)^stub: load$")
+            said = [line for line in lines if not line.startswith("stub: ")]
+            self.assertEqual(said, ["worked 0 contents"] * 2)
+            self.assertIn("stub: clBuildProgram", lines)
+            self.assertNotIn("stub: load", lines)
+            self.assertEqual(errors, [])
+            self.assert_clean(running)
+
+
+class Absent(Odd):
+    def check(self, odd, *words):
+        with contextlib.ExitStack() as stack:
+            running = stub(odd).start()
+            stack.push(running)
+            found = running.expect(words[0])
+            self.assert_refused(running, found[0], *words[1:])
+
+    def test_no_platforms(self):
+        self.check("no-platforms", "no OpenCL platform: install")
+
+    def test_no_devices(self):
+        self.check("no-devices", "no OpenCL device", "Stub")
+
+    def test_ends_at_load(self):
+        self.check("exit:load", "ended its process while it was loaded")
+        self.check("abort:load", ABORTED + " while it started")
+        self.check("crash:load", "by signal 11 .* while it started")
+        self.check("crash:clCreateContext", "by signal 11 .* while it started")
+
+
+class Dying(Odd):
+    """Its program is told, another session goes on, and new ones begin."""
+
+    def check_touch(self, odd, how):
+        with stub(odd) as running, Guest(running, "odd", "steady") as other:
+            other.expect("prepared")
+            with Guest(running, "odd", "touch") as guest:
+                guest.expect("entering")
+                guest.expect("returned clFinish")
+                line = guest.expect("later").text.split()
+                self.assertEqual(int(line[2]), DEVICE_NOT_AVAILABLE, line)
+                guest.expect("ends")
+                self.assertEqual(guest.end(), 0)
+                self.assertEqual(len(guest.errors), 1, guest.errors)
+            running.expect(f"{how}.*other sessions go on")
+            self.assertEqual(other.ask(), 0)
+            self.assertEqual(other.end(), 0)
+            self.assert_goes_on(running)
+            self.assert_clean(running)
+
+    def test_exit(self):
+        self.check_touch("exit:clEnqueueMigrateMemObjects", "ended with status 1")
+
+    def test_abort(self):
+        self.check_touch("abort:clEnqueueMigrateMemObjects", ABORTED)
+
+    def test_crash(self):
+        self.check_touch("crash:clEnqueueMigrateMemObjects", "was ended by signal 11")
+
+    def test_thread(self):
+        self.check_touch("thread:clEnqueueMigrateMemObjects", "was ended by signal 11")
+
+    def test_in_waited_calls(self):
+        """Calls that wait for an answer, and those that don't."""
+        for call in ("clBuildProgram", "clEnqueueNDRangeKernel", "clEnqueueReadBuffer"):
+            for way in ("exit", "crash"):
+                with self.subTest(call=call, way=way), stub(f"{way}:{call}") as running:
+                    lines, errors = through(running, "work", "2")
+                    codes = [int(line.split()[1]) for line in lines]
+                    self.assertEqual(codes, [DEVICE_NOT_AVAILABLE] * 2)
+                    self.assertEqual(len(errors), 1, errors)
+                    running.expect("other sessions go on")
+                    self.assert_clean(running)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv)
