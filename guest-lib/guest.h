@@ -233,10 +233,11 @@ struct _cl_program {
 
 struct gcl_arg {
 	Gcl__Argument wire; /* as the next launch sends it */
-	size_t size;	    /* of the value; 0 where ArgProbe must say */
+	size_t size;	    /* of the value; SIZE_MAX where ArgProbe must say */
 	size_t capacity;    /* of wire.data.data */
 	bool set;
-	bool dirty; /* set since the last launch */
+	bool dirty;   /* set since the last launch */
+	bool unknown; /* the host doesn't say what it is: what it is given does */
 };
 
 struct _cl_kernel {

@@ -12,6 +12,9 @@
 
 #define ARG_INLINE 16u
 
+/* No value's. */
+#define SIZE_UNKNOWN SIZE_MAX
+
 static void kernel_free(cl_kernel kernel)
 {
 	for (cl_uint i = 0; kernel->args && i < kernel->arg_count; i++)
@@ -50,9 +53,10 @@ static int args_init(cl_kernel kernel)
 		gcl__argument__init(&arg->wire);
 		arg->wire.index = i;
 		arg->wire.kind = info->kind;
+		arg->unknown = info->kind == GCL_ARG_UNKNOWN;
+		arg->size = info->size ? info->size : SIZE_UNKNOWN;
 		if (info->kind != GCL_ARG_VALUE)
 			continue;
-		arg->size = info->size;
 		arg->capacity = GCL_MAX(info->size, ARG_INLINE);
 		arg->wire.data.data = calloc(1, arg->capacity);
 		if (!arg->wire.data.data)
@@ -215,7 +219,7 @@ static cl_int value_set(cl_kernel kernel, struct gcl_arg *arg, size_t size, cons
 {
 	REFUSE_IF(!value, CL_INVALID_ARG_VALUE);
 	if (__builtin_expect(arg->size != size, 0)) {
-		REFUSE_IF(arg->size || size == 0, CL_INVALID_ARG_SIZE);
+		REFUSE_IF(arg->size != SIZE_UNKNOWN || size == 0, CL_INVALID_ARG_SIZE);
 		TRY(size_probe(kernel, arg->wire.index, size));
 	}
 	if (__builtin_expect(size > arg->capacity, 0)) {
@@ -273,6 +277,53 @@ static cl_int local_set(struct gcl_arg *arg, size_t size, const void *value)
 	return CL_SUCCESS;
 }
 
+static inline cl_int arg_set(cl_kernel kernel, struct gcl_arg *arg, size_t size, const void *value)
+{
+	switch (arg->wire.kind) {
+	case GCL_ARG_BUFFER:
+	case GCL_ARG_IMAGE:
+		return mem_set(kernel, arg, size, value);
+	case GCL_ARG_SAMPLER:
+		return sampler_set(kernel, arg, size, value);
+	case GCL_ARG_LOCAL:
+		return local_set(arg, size, value);
+	default:
+		return value_set(kernel, arg, size, value);
+	}
+}
+
+/* NULL is local memory, or a buffer that isn't there: the same call to the host. So are zeros. */
+static enum gcl_arg_kind kind_given(size_t size, const void *value)
+{
+	void *handle;
+
+	if (!value)
+		return GCL_ARG_LOCAL;
+	if (size != sizeof handle)
+		return GCL_ARG_VALUE;
+	memcpy(&handle, value, sizeof handle);
+	if (gcl_object_exists(handle, GCL_KIND_SAMPLER))
+		return GCL_ARG_SAMPLER;
+	if (!gcl_object_exists(handle, GCL_KIND_MEM))
+		return GCL_ARG_VALUE;
+	return gcl_mem_is_image(handle) ? GCL_ARG_IMAGE : GCL_ARG_BUFFER;
+}
+
+/* Some runtimes keep no signatures of some programs, such as those from binaries. */
+static cl_int unknown_set(cl_kernel kernel, struct gcl_arg *arg, size_t size, const void *value)
+{
+	uint32_t before = arg->wire.kind;
+	cl_int status;
+
+	arg->wire.kind = kind_given(size, value);
+	status = arg_set(kernel, arg, size, value);
+	if (status == CL_SUCCESS)
+		arg->wire.svm = false;
+	else
+		arg->wire.kind = before;
+	return status;
+}
+
 cl_int CL_API_CALL clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t arg_size,
 				  const void *arg_value)
 {
@@ -282,27 +333,10 @@ cl_int CL_API_CALL clSetKernelArg(cl_kernel kernel, cl_uint arg_index, size_t ar
 	REFUSE_IF(!gcl_valid(kernel, GCL_KIND_KERNEL), CL_INVALID_KERNEL);
 	REFUSE_IF(arg_index >= kernel->arg_count, CL_INVALID_ARG_INDEX);
 	arg = &kernel->args[arg_index];
-	switch (arg->wire.kind) {
-	case GCL_ARG_VALUE:
-		status = value_set(kernel, arg, arg_size, arg_value);
-		break;
-	case GCL_ARG_BUFFER:
-	case GCL_ARG_IMAGE:
-		status = mem_set(kernel, arg, arg_size, arg_value);
-		break;
-	case GCL_ARG_SAMPLER:
-		status = sampler_set(kernel, arg, arg_size, arg_value);
-		break;
-	case GCL_ARG_LOCAL:
-		status = local_set(arg, arg_size, arg_value);
-		break;
-	default:
-		/* The host gave no signature: which kind this is can't be known, and is not
-		 * guessed. */
-		gcl_log_error(call, "kernel %s: the host's OpenCL tells nothing about argument %u",
-			      kernel->info->name, arg_index);
-		return CL_INVALID_KERNEL_DEFINITION;
-	}
+	if (__builtin_expect(arg->unknown, 0))
+		status = unknown_set(kernel, arg, arg_size, arg_value);
+	else
+		status = arg_set(kernel, arg, arg_size, arg_value);
 	if (status == CL_SUCCESS) {
 		arg->set = true;
 		arg->dirty = true;

@@ -166,6 +166,24 @@ void *gcl_object_lookup(const struct gcl_session *session, uint64_t id, enum gcl
 	return found;
 }
 
+bool gcl_object_exists(const void *address, enum gcl_kind kind)
+{
+	uintptr_t object = (uintptr_t)address - SLOT_HEADER;
+	struct pool *pool = &pools[kind];
+	size_t stride = slot_stride(pool);
+	bool found = false;
+
+	pthread_mutex_lock(&pool->lock);
+	for (uint32_t i = 0; i < pool->chunk_count && !found; i++) {
+		uintptr_t offset = object - (uintptr_t)pool->chunks[i];
+
+		found = offset < CHUNK_OBJECTS * stride && offset % stride == 0 &&
+			gcl_valid(address, kind);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return found;
+}
+
 /* The object's creation was posted, and the host could not do it: each use fails from here on. */
 void gcl_on_object_failed(struct gcl_session *session, const struct gcl_frame *head,
 			  const Gcl__ObjectFailed *message)

@@ -64,6 +64,9 @@ static inline bool gcl_object_put(void *object)
 					 memory_order_acq_rel) == 1;
 }
 
+/** gcl_object_exists() - whether @address, which may be anything, is that of a live object. */
+bool gcl_object_exists(const void *address, enum gcl_kind kind);
+
 /** gcl_object_lookup() - @session's live object with @id and a new reference to it, or NULL. */
 void *gcl_object_lookup(const struct gcl_session *session, uint64_t id, enum gcl_kind kind);
 

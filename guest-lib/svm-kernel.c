@@ -23,7 +23,8 @@ CL_API_ENTRY cl_int CL_API_CALL clSetKernelArgSVMPointer(cl_kernel kernel, cl_ui
 	TRY(kernel_check(kernel));
 	REFUSE_IF(index >= kernel->arg_count, CL_INVALID_ARG_INDEX);
 	arg = &kernel->args[index];
-	REFUSE_IF(arg->wire.kind != GCL_ARG_BUFFER, CL_INVALID_ARG_VALUE);
+	REFUSE_IF(arg->wire.kind != GCL_ARG_BUFFER && !arg->unknown, CL_INVALID_ARG_VALUE);
+	arg->wire.kind = GCL_ARG_BUFFER;
 	mem = gcl_svm_at(kernel->program->context, value);
 	arg->wire.svm = true;
 	arg->wire.object = mem ? mem->base.id : 0;

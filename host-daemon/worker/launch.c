@@ -8,6 +8,7 @@
 #include "svm.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define DIMS_MAX 3u
 
@@ -69,6 +70,19 @@ static int value_set(struct gcl_worker *worker, struct gcl_kernel *kernel, uint3
 	return 0;
 }
 
+/*
+ * Is the argument's signature unknown, and a value of a handle's size meant for a pointer? The
+ * runtime would take it for an object: that takes NULL, which a value can't be. Zeros are NULL.
+ */
+static bool value_is_handle(const struct gcl_kernel *kernel, const Gcl__Argument *arg)
+{
+	static cl_mem none;
+
+	return kernel->args[arg->index].kind == GCL_ARG_UNKNOWN && arg->data.len == sizeof none &&
+	       memcmp(arg->data.data, &none, sizeof none) != 0 &&
+	       clSetKernelArg(kernel->handle, arg->index, sizeof none, NULL) == CL_SUCCESS;
+}
+
 static int arg_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const Gcl__Argument *arg,
 		   cl_int *status)
 {
@@ -78,6 +92,10 @@ static int arg_set(struct gcl_worker *worker, struct gcl_kernel *kernel, const G
 	case GCL_ARG_VALUE:
 		if (!arg->data.len || arg->data.len > GCL_INLINE_MAX)
 			return -EPROTO;
+		if (value_is_handle(kernel, arg)) {
+			*status = CL_INVALID_MEM_OBJECT;
+			return 0;
+		}
 		return value_set(worker, kernel, arg->index, arg->data.len, arg->data.data, status);
 	case GCL_ARG_BUFFER:
 	case GCL_ARG_IMAGE:

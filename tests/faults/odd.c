@@ -6,6 +6,7 @@
  * odd work TIMES        everything once each time, from context to release: the first error of each
  * odd each              the same on each device, and on all of them in one context
  * odd args              what is known of the kernel's arguments
+ * odd wild              a number for a buffer
  * odd steady            for each line on stdin, write and read a buffer
  * odd touch             one migration of a buffer, by which the stub may be told to die
  */
@@ -147,6 +148,21 @@ static void work_run(cl_uint count, const cl_device_id *on, char fill)
 	say("worked %d %s", work.code, work.call);
 }
 
+/* What arguments don't take, each beside what they do. */
+static void arguments_refused(const struct work *work)
+{
+	const cl_ulong wild = 0x123456789abcull;
+	cl_mem none = NULL;
+
+	say("buffer %d", clSetKernelArg(work->kernel, 0, 3, &wild));
+	say("none %d", clSetKernelArg(work->kernel, 0, sizeof none, &none));
+	say("null %d", clSetKernelArg(work->kernel, 0, sizeof none, NULL));
+	say("value %d", clSetKernelArg(work->kernel, 1, sizeof wild, &wild));
+	say("value %d", clSetKernelArg(work->kernel, 1, 0, &wild));
+	say("local %d", clSetKernelArg(work->kernel, 2, 0, NULL));
+	say("index %d", clSetKernelArg(work->kernel, ARGS, 4, &wild));
+}
+
 static int mode_args(void)
 {
 	struct work work = {0};
@@ -165,8 +181,38 @@ static int mode_args(void)
 				       sizeof address, &address, NULL));
 		say("is %s", name);
 	}
+	arguments_refused(&work);
+	arguments_set(&work);
+	launch(&work);
+	say("launched %d", work.code);
 	work_release(&work);
 	work_run(1, devices, 1);
+	return EXIT_SUCCESS;
+}
+
+/* A number where a buffer belongs. */
+static int mode_wild(void)
+{
+	const cl_ulong wild = 0x123456789abcull;
+	const size_t items = 64;
+	struct work work = {0};
+	cl_int code;
+
+	memory_make(&work, 1, devices);
+	program_make(&work);
+	arguments_set(&work);
+	must(work.call, work.code);
+	code = clSetKernelArg(work.kernel, 0, sizeof wild, &wild);
+	if (!code)
+		code = clEnqueueNDRangeKernel(work.queue, work.kernel, 1, NULL, &items, NULL, 0,
+					      NULL, NULL);
+	if (!code)
+		code = clFinish(work.queue);
+	say("returned %d", code);
+	arguments_set(&work);
+	launch(&work);
+	say("worked %d %s", work.code, work.call);
+	work_release(&work);
 	return EXIT_SUCCESS;
 }
 
@@ -243,6 +289,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (strcmp(mode, "args") == 0)
 		return mode_args();
+	if (strcmp(mode, "wild") == 0)
+		return mode_wild();
 	if (strcmp(mode, "steady") == 0)
 		return mode_steady();
 	if (strcmp(mode, "touch") == 0)

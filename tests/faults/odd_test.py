@@ -75,6 +75,14 @@ class Alive(Odd):
         self.check_same("devices:64", "list")
         self.check_same("devices:64", "each")
 
+    def test_no_argument_info(self):
+        """What an argument is given says what it is."""
+        self.check_same("no-arg-info", "args")
+        with stub("no-arg-info") as running:
+            lines, errors = through(running, "wild")
+            self.assertEqual(lines, ["returned -38", "worked 0 clFinish"])
+            self.assertEqual(errors, [])
+
     def test_slow_build(self):
         """The session next door doesn't wait for it."""
         with stub("slow:2") as running, Guest(running, "odd", "steady") as other:

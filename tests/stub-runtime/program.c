@@ -360,16 +360,18 @@ cl_int clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, const void *
 	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
 	switch (index) {
 	case 0:
-		STUB_REFUSE(size != sizeof(cl_mem) || !value, CL_INVALID_ARG_SIZE);
-		memcpy(&kernel->buffer, value, sizeof(cl_mem));
+		STUB_REFUSE(size != sizeof(cl_mem), CL_INVALID_ARG_SIZE);
+		kernel->buffer = value ? *(const cl_mem *)value : NULL;
 		STUB_REFUSE(kernel->buffer && !stub_get(kernel->buffer, STUB_MEM),
 			    CL_INVALID_MEM_OBJECT);
 		break;
 	case 1:
-		STUB_REFUSE(size != sizeof(cl_int) || !value, CL_INVALID_ARG_SIZE);
+		STUB_REFUSE(!value, CL_INVALID_ARG_VALUE);
+		STUB_REFUSE(size != sizeof(cl_int), CL_INVALID_ARG_SIZE);
 		break;
 	case 2:
-		STUB_REFUSE(!size || value, CL_INVALID_ARG_VALUE);
+		STUB_REFUSE(value, CL_INVALID_ARG_VALUE);
+		STUB_REFUSE(!size, CL_INVALID_ARG_SIZE);
 		break;
 	case 3:
 		STUB_REFUSE(size != sizeof(cl_mem) || !value, CL_INVALID_ARG_SIZE);
