@@ -193,7 +193,7 @@ static bool notice_wait(struct notice *notice)
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 5;
+	until.tv_sec += 60;
 	return sem_timedwait(&notice->told, &until) == 0;
 }
 
