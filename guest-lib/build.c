@@ -326,11 +326,11 @@ static cl_int link_check(cl_context context, cl_uint device_count, const cl_devi
 	REFUSE_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
 	REFUSE_IF((device_count == 0) != !devices, CL_INVALID_VALUE);
 	REFUSE_IF(input_count == 0 || !inputs, CL_INVALID_VALUE);
-	REFUSE_IF(!notify && data, CL_INVALID_VALUE);
 	for (cl_uint i = 0; i < input_count; i++) {
 		REFUSE_IF(!gcl_valid(inputs[i], GCL_KIND_PROGRAM), CL_INVALID_PROGRAM);
 		REFUSE_IF(inputs[i]->context != context, CL_INVALID_PROGRAM);
 	}
+	REFUSE_IF(!notify && data, CL_INVALID_VALUE);
 	if (device_count)
 		TRY(gcl_devices_check(context, device_count, devices));
 	return CL_SUCCESS;

@@ -258,6 +258,7 @@ clCreateContextFromType(const cl_context_properties *properties, cl_device_type 
 	if (!checked.platform && gcl_platforms(&platforms) > 0)
 		checked.platform = platforms[0];
 	REFUSE_NULL_IF(!checked.platform, CL_INVALID_PLATFORM);
+	REFUSE_NULL_IF(!gcl_device_type_valid(device_type), CL_INVALID_DEVICE_TYPE);
 	count = gcl_platform_find(checked.platform, device_type, 0, NULL);
 	REFUSE_NULL_IF(count == 0, CL_DEVICE_NOT_FOUND);
 	devices = calloc(count, sizeof(cl_device_id));

@@ -326,6 +326,9 @@ void gcl_platform_free(cl_platform_id platform);
 
 cl_int gcl_device_init(cl_device_id device, cl_platform_id platform, const Gcl__Device *host);
 
+/** gcl_device_type_valid() - is it one that OpenCL knows, or more than one of them? */
+bool gcl_device_type_valid(cl_device_type type);
+
 /** gcl_platform_find() - the root devices of some type. Return: how many; up to @num_entries go to
  * @devices. */
 cl_uint gcl_platform_find(cl_platform_id platform, cl_device_type type, cl_uint num_entries,

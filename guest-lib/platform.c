@@ -12,6 +12,10 @@
 #include "icd.h"
 #include "version.h"
 
+#define KNOWN_DEVICE_TYPES                                                                         \
+	(CL_DEVICE_TYPE_DEFAULT | CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU |                        \
+	 CL_DEVICE_TYPE_ACCELERATOR | CL_DEVICE_TYPE_CUSTOM)
+
 static pthread_mutex_t platforms_lock = PTHREAD_MUTEX_INITIALIZER;
 static cl_platform_id *_Atomic platforms_made; /* set after platform_count */
 static cl_uint platform_count;
@@ -238,7 +242,7 @@ static bool device_matches(const struct _cl_platform_id *platform, cl_uint index
 {
 	cl_device_type own = platform->devices[index]->type;
 
-	if (type == CL_DEVICE_TYPE_ALL)
+	if ((type & CL_DEVICE_TYPE_ALL) == CL_DEVICE_TYPE_ALL)
 		return own != CL_DEVICE_TYPE_CUSTOM || platform->opened;
 	if (own & type & ~(cl_device_type)CL_DEVICE_TYPE_DEFAULT)
 		return true;
@@ -248,6 +252,13 @@ static bool device_matches(const struct _cl_platform_id *platform, cl_uint index
 		if (platform->devices[i]->type & CL_DEVICE_TYPE_DEFAULT)
 			return i == index;
 	return index == 0;
+}
+
+/* CL_DEVICE_TYPE_ALL in an int becomes all bits of a cl_device_type: bindings of Java give that. */
+bool gcl_device_type_valid(cl_device_type type)
+{
+	return type == CL_DEVICE_TYPE_ALL || type == ~(cl_device_type)0 ||
+	       (type && !(type & ~(cl_device_type)KNOWN_DEVICE_TYPES));
 }
 
 cl_uint gcl_platform_find(cl_platform_id platform, cl_device_type type, cl_uint num_entries,
@@ -272,6 +283,7 @@ CL_API_ENTRY cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_devic
 	cl_uint found;
 
 	REFUSE_IF(!gcl_valid(platform, GCL_KIND_PLATFORM), CL_INVALID_PLATFORM);
+	REFUSE_IF(!gcl_device_type_valid(device_type), CL_INVALID_DEVICE_TYPE);
 	REFUSE_IF(num_entries == 0 && devices, CL_INVALID_VALUE);
 	REFUSE_IF(!devices && !num_devices, CL_INVALID_VALUE);
 	found = gcl_platform_find(platform, device_type, num_entries, devices);

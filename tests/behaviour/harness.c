@@ -219,6 +219,11 @@ void wrong_made(const char *name, bool made)
 	made_line(true, name, made);
 }
 
+void wrong_text(const char *name, const char *value)
+{
+	transcript_line(true, name, value);
+}
+
 /* The data in pieces: with sanitizers a copy is looked at as a whole, not byte by byte. */
 uint64_t sum(const void *data, size_t size)
 {

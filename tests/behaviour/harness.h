@@ -71,6 +71,7 @@ void check_made(const char *name, bool made);
 
 void wrong_code(const char *name, cl_int code);
 void wrong_made(const char *name, bool made);
+void wrong_text(const char *name, const char *value);
 
 /* Returns the hash that check_sum() prints. */
 uint64_t sum(const void *data, size_t size);

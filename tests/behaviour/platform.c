@@ -31,6 +31,8 @@ static const struct {
 	{CL_DEVICE_TYPE_CPU | CL_DEVICE_TYPE_GPU, "cpu and gpu"},
 	{CL_DEVICE_TYPE_GPU | CL_DEVICE_TYPE_ACCELERATOR, "gpu and accelerator"},
 	{CL_DEVICE_TYPE_ALL, "all"},
+	/* As where an int of all bits becomes longer. */
+	{~(cl_device_type)0, "all, of 64 bits"},
 };
 
 static void platforms_check(void)
