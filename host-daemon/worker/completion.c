@@ -260,15 +260,19 @@ cl_int gcl_event_failed(cl_event event)
 static void completion_watch(struct gcl_completion *completion)
 {
 	cl_event event = completion->event;
-	cl_int status = CL_SUCCESS;
+	cl_int status = CL_QUEUED;
 
-	/* A sync's event may be an old one. */
+	/* A sync's event may be an old one, of which runtimes may forget to call back (Oclgrind).
+	 */
 	if (event && !completion->event_id)
-		status = gcl_event_failed(event);
-	if (event && !status &&
+		clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
+			       NULL);
+	if (event && status > CL_COMPLETE &&
 	    clSetEventCallback(event, CL_COMPLETE, command_completed, completion) == CL_SUCCESS)
 		return;
-	completion_finish(completion, event && !status ? CL_OUT_OF_HOST_MEMORY : status);
+	if (status > CL_COMPLETE)
+		status = event ? CL_OUT_OF_HOST_MEMORY : CL_SUCCESS;
+	completion_finish(completion, status);
 }
 
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,

@@ -144,23 +144,31 @@ int gcl_handle_queue_sync(struct gcl_worker *worker, const struct gcl_call *call
 	const Gcl__QueueSync *message = (const Gcl__QueueSync *)call->message;
 	const struct gcl_entry *entry = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
 	struct gcl_completion done = {.sync = call->head->sequence, .prints = true};
+	cl_command_queue flushed;
 	cl_event event;
+	int err;
 
 	if (!entry)
 		return -EPROTO;
 	done.queue = entry->detail;
 	done.side = done.queue->side;
 	event = sync_event(worker, done.queue);
-	if (event)
-		clFlush(done.queue->handle);
 	if (worker->sides.replaying) {
+		if (event)
+			clFlush(done.queue->handle);
 		gcl_replay_synced(worker, done.queue, done.sync, event);
 		return 0;
 	}
 	gcl_page_add(&worker->page->task.waits, 1);
 	/* One that was enqueued before the loss fails, and is withheld then. */
 	done.withheld = !event && gcl_side_withholds(worker, done.side);
-	return gcl_completion_await(worker, &done, event);
+	flushed = event ? done.queue->handle : NULL;
+	err = gcl_completion_await(worker, &done, event);
+	/* After the callback is set: a runtime may do the command in this call, and forget
+	 * callbacks that come later (Oclgrind). */
+	if (flushed)
+		clFlush(flushed);
+	return err;
 }
 
 int gcl_handle_marker(struct gcl_worker *worker, const struct gcl_call *call)

@@ -9,6 +9,8 @@
  * odd wild              a number for a buffer
  * odd steady            for each line on stdin, write and read a buffer
  * odd touch             one migration of a buffer, by which the stub may be told to die
+ *
+ * ODD_PLATFORM is how the name of its platform begins; without, it is the first one.
  */
 #include "fixture.h"
 
@@ -16,9 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEVICES_MAX 64u
-#define BYTES	    4096u
-#define ARGS	    5u
+#define PLATFORMS_MAX 16u
+#define DEVICES_MAX   64u
+#define BYTES	      4096u
+#define ARGS	      5u
 
 static cl_device_id devices[DEVICES_MAX];
 static cl_uint device_count;
@@ -82,7 +85,7 @@ static void memory_make(struct work *work, cl_uint count, const cl_device_id *on
 static void program_make(struct work *work)
 {
 	const char *source = "kernel void k(global int *a, int b, local int *c, "
-			     "read_only image2d_t d, sampler_t e) { }";
+			     "read_only image2d_t d, sampler_t e) { if (b < 0) a[0] = 0; }";
 	const size_t length = strlen(source);
 
 	TRY("clCreateProgramWithSource", work->program = clCreateProgramWithSource(
@@ -258,34 +261,55 @@ static void device_say(cl_device_id device)
 	say("device %d %s", code, name);
 }
 
-/* Finds the first platform's devices. */
-static bool devices_find(bool tell)
+/* Finds the devices of the platform whose name begins so. */
+static bool devices_find(const char *start)
 {
-	cl_uint platform_count = 0;
-	cl_platform_id platform;
-	cl_int code = clGetPlatformIDs(1, &platform, &platform_count);
+	cl_platform_id platforms[PLATFORMS_MAX];
+	cl_uint count = 0;
+	char name[64];
 
-	if (tell)
-		say("platforms %d %u", code, platform_count);
-	if (code || !platform_count)
+	if (clGetPlatformIDs(PLATFORMS_MAX, platforms, &count))
 		return false;
-	code = clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, DEVICES_MAX, devices, &device_count);
-	if (tell)
+	for (cl_uint i = 0; i < count && i < PLATFORMS_MAX; i++) {
+		*name = '\0';
+		clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
+		if (strncmp(name, start, strlen(start)) == 0)
+			return clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, DEVICES_MAX,
+					      devices, &device_count) == CL_SUCCESS;
+	}
+	return false;
+}
+
+static int mode_list(void)
+{
+	cl_platform_id platforms[PLATFORMS_MAX];
+	cl_uint count = 0;
+	cl_int code = clGetPlatformIDs(PLATFORMS_MAX, platforms, &count);
+
+	say("platforms %d %u", code, count);
+	for (cl_uint i = 0; i < count && i < PLATFORMS_MAX; i++) {
+		char name[64] = "";
+
+		clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
+		device_count = 0;
+		code = clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, DEVICES_MAX, devices,
+				      &device_count);
+		say("platform %s", name);
 		say("devices %d %u", code, device_count);
-	return code == CL_SUCCESS;
+		for (cl_uint j = 0; j < device_count; j++)
+			device_say(devices[j]);
+	}
+	return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
-	bool list = strcmp(mode, "list") == 0;
-	bool found = devices_find(list);
+	const char *platform = getenv("ODD_PLATFORM");
 
-	for (cl_uint i = 0; list && i < device_count; i++)
-		device_say(devices[i]);
-	if (list)
-		return EXIT_SUCCESS;
-	if (!found)
+	if (strcmp(mode, "list") == 0)
+		return mode_list();
+	if (!devices_find(platform ? platform : ""))
 		return 2;
 	if (strcmp(mode, "args") == 0)
 		return mode_args();

@@ -8,8 +8,11 @@ The stub runtime is the host's only one, and STUB_ODD in the daemon's environmen
 
 import contextlib
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import faults
@@ -18,6 +21,8 @@ from host import Guest, Host
 
 ICD = str(host.BUILD / "tests/stub-runtime/stub.icd")
 LIBRARY = host.BUILD / "tests/stub-runtime/stub-icd.so"
+# An interpreter, whose package lists it nowhere.
+OCLGRIND = "/usr/lib/oclgrind/liboclgrind-rt-icd.so"
 DEVICE_NOT_AVAILABLE = -2
 # What the stub fails with, and what a program may be told for it.
 SHORT = {-4, -5, -6}
@@ -39,9 +44,9 @@ def native(odd, *command):
     return done.stdout.splitlines()
 
 
-def through(running, *command):
+def through(running, *command, environment=None):
     """The lines of the program through guestcl, and what it said of errors."""
-    with Guest(running, "odd", *command) as guest:
+    with Guest(running, "odd", *command, environment=environment) as guest:
         lines = []
         while (line := guest.next()) and line.text is not None:
             lines.append(line.text)
@@ -51,11 +56,16 @@ def through(running, *command):
         return lines, guest.errors
 
 
+def without_suffix(lines):
+    """Platforms by their own names."""
+    return [line.replace(" (guestcl)", "") for line in lines]
+
+
 class Odd(faults.Fault):
     def check_same(self, odd, *command):
         with stub(odd) as running:
             lines, errors = through(running, *command)
-            self.assertEqual(lines, native(odd, *command))
+            self.assertEqual(without_suffix(lines), native(odd, *command))
             self.assertEqual(errors, [])
             self.assert_clean(running)
 
@@ -124,6 +134,59 @@ class Alive(Odd):
             self.assertNotIn("stub: load", lines)
             self.assertEqual(errors, [])
             self.assert_clean(running)
+
+
+class Several(Odd):
+    """Several runtimes at once: each platform has its own devices, and a program may use any."""
+
+    ICDS = ("/etc/OpenCL/vendors/pocl.icd", ICD)
+
+    def setUp(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.vendors = f"{folder}/"
+        for icd in self.ICDS:
+            shutil.copy(icd, folder)
+        if not os.path.exists(OCLGRIND):
+            self.fail(f"no {OCLGRIND}: install oclgrind")
+        pathlib.Path(folder, "oclgrind.icd").write_text(OCLGRIND + "\n")
+
+    def both(self, running, *command, **more):
+        """The program's lines natively and through guestcl, and what it said of errors."""
+        own = {**os.environ, **running.environment, **more, "OCL_ICD_VENDORS": self.vendors}
+        done = subprocess.run(
+            [host.PROGRAMS / "odd", *command],
+            env=own, capture_output=True, text=True, timeout=host.PATIENCE, check=True,
+        )  # fmt: skip
+        lines, errors = through(running, *command, environment=more)
+        return done.stdout.splitlines(), lines, errors
+
+    def test_platforms(self):
+        environment = {"STUB_ODD": "devices:3"}
+        with Host(vendors=self.vendors, environment=environment) as running:
+            native_lines, lines, errors = self.both(running, "list")
+            self.assertEqual(without_suffix(lines), native_lines)
+            self.assertEqual(lines[0], "platforms 0 3")
+            self.assertEqual(errors, [])
+            for platform in ("Stub", "Oclgrind", "Portable"):
+                with self.subTest(platform):
+                    native_lines, lines, errors = self.both(
+                        running, "each", ODD_PLATFORM=platform
+                    )
+                    self.assertEqual(lines, native_lines)
+                    self.assertEqual(set(lines), {"worked 0 contents"})
+                    self.assertEqual(errors, [])
+            self.assert_clean(running)
+
+    def test_one_without_devices(self):
+        """It is left out, and the others are there."""
+        environment = {"STUB_ODD": "no-devices"}
+        with Host(vendors=self.vendors, environment=environment) as running:
+            native_lines, lines, errors = self.both(running, "list")
+            left_out = native_lines.index("platform Stub")
+            self.assertEqual(native_lines[left_out + 1], "devices -1 0")
+            del native_lines[left_out : left_out + 2]
+            self.assertEqual(without_suffix(lines)[1:], native_lines[1:])
+            self.assertEqual(errors, [])
 
 
 class Absent(Odd):
