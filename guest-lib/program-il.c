@@ -42,7 +42,6 @@ CL_API_ENTRY cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, co
 {
 	Gcl__ProgramCreateIl message = GCL__PROGRAM_CREATE_IL__INIT;
 	cl_program program;
-	cl_int status;
 
 	REFUSE_NULL_IF(!gcl_valid(context, GCL_KIND_CONTEXT), CL_INVALID_CONTEXT);
 	REFUSE_NULL_IF(!il_offered(context->device_count, context->devices), CL_INVALID_OPERATION);
@@ -53,11 +52,7 @@ CL_API_ENTRY cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, co
 	message.context = context->base.id;
 	message.il.data = program->il;
 	message.il.len = length;
-	status = gcl_program_ask(program, GCL_PROGRAM_CREATE_IL, &message.base, NULL);
-	REFUSE_NULL_IF(status != CL_SUCCESS, status);
-	if (errcode_ret)
-		*errcode_ret = CL_SUCCESS;
-	return program;
+	return gcl_program_ask(program, GCL_PROGRAM_CREATE_IL, &message.base, NULL, errcode_ret);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clSetProgramSpecializationConstant(cl_program program,

@@ -163,8 +163,8 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint cou
 /* ------------------------------------------------------------ from binaries and built-in kernels:
  * answered */
 
-cl_int gcl_program_ask(cl_program program, enum gcl_message number, const ProtobufCMessage *message,
-		       cl_int *binary_status)
+static cl_int creation_ask(cl_program program, enum gcl_message number,
+			   const ProtobufCMessage *message, cl_int *binary_status)
 {
 	ProtobufCMessage *reply;
 	Gcl__BuildAnswer *answer;
@@ -187,6 +187,17 @@ cl_int gcl_program_ask(cl_program program, enum gcl_message number, const Protob
 	if (status != CL_SUCCESS)
 		gcl_program_put(program);
 	return status;
+}
+
+cl_program gcl_program_ask(cl_program program, enum gcl_message number,
+			   const ProtobufCMessage *message, cl_int *binary_status,
+			   cl_int *errcode_ret)
+{
+	cl_int status = creation_ask(program, number, message, binary_status);
+
+	if (errcode_ret)
+		*errcode_ret = status;
+	return status == CL_SUCCESS ? program : NULL;
 }
 
 cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint num_devices,
@@ -229,11 +240,8 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint num
 	message.devices = ids;
 	message.n_binaries = num_devices;
 	message.binaries = data;
-	status = gcl_program_ask(program, GCL_PROGRAM_CREATE_BINARY, &message.base, binary_status);
-	REFUSE_NULL_IF(status != CL_SUCCESS, status);
-	if (errcode_ret)
-		*errcode_ret = CL_SUCCESS;
-	return program;
+	return gcl_program_ask(program, GCL_PROGRAM_CREATE_BINARY, &message.base, binary_status,
+			       errcode_ret);
 }
 
 cl_program CL_API_CALL clCreateProgramWithBuiltInKernels(cl_context context, cl_uint num_devices,
@@ -259,11 +267,8 @@ cl_program CL_API_CALL clCreateProgramWithBuiltInKernels(cl_context context, cl_
 	message.n_devices = num_devices;
 	message.devices = ids;
 	message.names = (char *)(uintptr_t)kernel_names;
-	status = gcl_program_ask(program, GCL_PROGRAM_CREATE_BUILT_IN, &message.base, NULL);
-	REFUSE_NULL_IF(status != CL_SUCCESS, status);
-	if (errcode_ret)
-		*errcode_ret = CL_SUCCESS;
-	return program;
+	return gcl_program_ask(program, GCL_PROGRAM_CREATE_BUILT_IN, &message.base, NULL,
+			       errcode_ret);
 }
 
 cl_int CL_API_CALL clRetainProgram(cl_program program)

@@ -15,10 +15,11 @@ cl_program gcl_program_new(cl_context context, cl_uint count, const cl_device_id
 /** gcl_program_forget() - free a program that the host never heard of. */
 void gcl_program_forget(cl_program program);
 
-/** gcl_program_ask() - ask for the program's creation, and take the answer in. On failure the
- * program is gone. @binary_status: for each device, or NULL */
-cl_int gcl_program_ask(cl_program program, enum gcl_message number, const ProtobufCMessage *message,
-		       cl_int *binary_status);
+/** gcl_program_ask() - ask for the program's creation, and take the answer in. Return: the program;
+ * NULL on failure, when it is gone. @binary_status: for each device, or NULL */
+cl_program gcl_program_ask(cl_program program, enum gcl_message number,
+			   const ProtobufCMessage *message, cl_int *binary_status,
+			   cl_int *errcode_ret);
 
 void gcl_binaries_drop_locked(cl_program program);
 
