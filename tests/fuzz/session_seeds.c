@@ -21,7 +21,9 @@ enum {
 	UNORM_INT8 = 0x10D2,
 	PARTITION_EQUALLY = 0x1086,
 	ADDRESS_CLAMP = 0x1132,
-	FILTER_NEAREST = 0x1140
+	FILTER_NEAREST = 0x1140,
+	MAX_SUB_GROUP_SIZE = 0x2033,
+	LOCAL_SIZE_FOR_COUNT = 0x11B8
 };
 
 static FILE *out;
@@ -337,6 +339,36 @@ static void seed_programs(void)
 	release_put(program(3));
 }
 
+/* What came with OpenCL 2.1 and is core in 3.0. */
+static void seed_later(void)
+{
+	int value = 7;
+
+	context_put(0);
+	PUT(PROGRAM_CREATE_IL, ProgramCreateIl, program_create_il, .id = program(0),
+	    .context = context, .il = {.len = 5, .data = (uint8_t *)"STUB"});
+	PUT(PROGRAM_SPECIALIZE, ProgramSpecialize, program_specialize, .program = program(0),
+	    .constant = 1, .value = {.len = sizeof value, .data = (uint8_t *)&value});
+	PUT(PROGRAM_BUILD, ProgramBuild, program_build, .program = program(0),
+	    LIST(devices, device), .options = "");
+	PUT(KERNEL_CREATE, KernelCreate, kernel_create, .id = kernel, .program = program(0),
+	    .name = "k");
+	PUT(SVM_CREATE, SvmCreate, svm_create, .id = mem(0), .context = context, .size = 100);
+	PUT(SVM_REACH, SvmReach, svm_reach, .kernel = kernel, LIST(mems, mem(0)));
+	PUT(KERNEL_CREATE, KernelCreate, kernel_create, .id = kernel + 1, .program = program(0),
+	    .name = "k", .clone = kernel);
+	PUT(SUB_GROUP_ASK, SubGroupAsk, sub_group_ask, .kernel = kernel, .device = device,
+	    .name = MAX_SUB_GROUP_SIZE, LIST(inputs, 8, 4), .outputs = 1);
+	PUT(SUB_GROUP_ASK, SubGroupAsk, sub_group_ask, .kernel = kernel + 1, .device = device,
+	    .name = LOCAL_SIZE_FOR_COUNT, LIST(inputs, 2), .outputs = 3);
+	release_put(kernel);
+	PUT(LAUNCH, Launch, launch, COMMAND(.event = event(0)), .kernel = kernel + 1, .dims = 1,
+	    LIST(global, 8));
+	sync_put();
+	release_put(kernel + 1);
+	release_put(program(0));
+}
+
 static void seed_sub_devices(void)
 {
 	int64_t properties[] = {PARTITION_EQUALLY, 1};
@@ -395,6 +427,7 @@ int main(int argc, char **argv)
 		{"programs", seed_programs, 3},
 		{"sub-devices", seed_sub_devices, 0},
 		{"svm", seed_svm, 2},
+		{"later", seed_later, 0},
 	};
 	bool check = argc == 3 && strcmp(argv[1], "--check") == 0;
 	int failed = 0;
