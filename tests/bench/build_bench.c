@@ -8,13 +8,11 @@
  * lines with NAME at the end of their names. CLBENCH_SALT is a number that makes the programs new
  * to every cache; a second process with the same finds what the first has left there.
  */
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
+#include "measuring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SOURCE_MAX	65536
 #define ITEMS		64u
@@ -22,26 +20,8 @@
 #define KERNELS_LARGE	16u
 #define STATEMENTS_MANY 192u
 
-static cl_context context;
-static cl_device_id device;
-static cl_command_queue queue;
+static struct opened opened;
 static cl_mem buffer;
-
-static double now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void require(cl_int status, const char *what)
-{
-	if (status != CL_SUCCESS) {
-		fprintf(stderr, "%s: %d\n", what, status);
-		exit(1);
-	}
-}
 
 /* As clpeak's are: kernels that differ in the vectors' width, with many statements in a row. */
 static void source_make(char *text, unsigned kernels, unsigned statements)
@@ -76,9 +56,10 @@ static void launch(cl_program program, unsigned index)
 	kernel = clCreateKernel(program, name, &status);
 	require(status, "clCreateKernel");
 	require(clSetKernelArg(kernel, 0, sizeof buffer, &buffer), "clSetKernelArg");
-	require(clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &items, &items, 0, NULL, NULL),
+	require(clEnqueueNDRangeKernel(opened.queue, kernel, 1, NULL, &items, &items, 0, NULL,
+				       NULL),
 		"clEnqueueNDRangeKernel");
-	require(clFinish(queue), "clFinish");
+	require(clFinish(opened.queue), "clFinish");
 	clReleaseKernel(kernel);
 }
 
@@ -92,9 +73,9 @@ static void measure(const char *size, const char *name, unsigned kernels, unsign
 
 	source_make(text, kernels, statements);
 	start = now();
-	program = clCreateProgramWithSource(context, 1, &source, NULL, &status);
+	program = clCreateProgramWithSource(opened.context, 1, &source, NULL, &status);
 	require(status, "clCreateProgramWithSource");
-	require(clBuildProgram(program, 1, &device, "", NULL, NULL), "clBuildProgram");
+	require(clBuildProgram(program, 1, &opened.device, "", NULL, NULL), "clBuildProgram");
 	built = now();
 	for (unsigned i = 0; i < kernels; i++)
 		launch(program, i);
@@ -108,23 +89,17 @@ static void measure(const char *size, const char *name, unsigned kernels, unsign
 
 int main(int argc, char **argv)
 {
-	cl_platform_id platform;
 	cl_int status;
 
 	if (argc != 2)
 		return 2;
-	require(clGetPlatformIDs(1, &platform, NULL), "clGetPlatformIDs");
-	require(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL), "clGetDeviceIDs");
-	context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
-	require(status, "clCreateContext");
-	queue = clCreateCommandQueue(context, device, 0, &status);
-	require(status, "clCreateCommandQueue");
-	buffer = clCreateBuffer(context, CL_MEM_READ_WRITE, ITEMS * sizeof(float), NULL, &status);
+	opened_init(&opened, 0);
+	buffer = clCreateBuffer(opened.context, CL_MEM_READ_WRITE, ITEMS * sizeof(float), NULL,
+				&status);
 	require(status, "clCreateBuffer");
 	measure("small", argv[1], KERNELS_SMALL, 2);
 	measure("large", argv[1], KERNELS_LARGE, STATEMENTS_MANY);
 	clReleaseMemObject(buffer);
-	clReleaseCommandQueue(queue);
-	clReleaseContext(context);
+	opened_fini(&opened);
 	return 0;
 }

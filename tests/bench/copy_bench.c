@@ -7,15 +7,12 @@
  * The sides are contexts of the first platform, or of those that --from and --to number. Prints
  * "name value unit" lines.
  */
-#define CL_TARGET_OPENCL_VERSION 300
-#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
-#include <CL/cl.h>
+#include "measuring.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <xxhash.h>
 
 #include "hasher.h"
@@ -23,30 +20,12 @@
 #define MIB ((size_t)1 << 20)
 
 struct side {
-	cl_device_id device;
-	cl_context context;
-	cl_command_queue queue;
+	struct opened opened;
 	cl_mem mem;
 };
 
 static size_t size = 512 * MIB;
 static char *memory;
-
-static double now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void require(cl_int status, const char *what)
-{
-	if (status != CL_SUCCESS) {
-		fprintf(stderr, "%s: %d\n", what, status);
-		exit(1);
-	}
-}
 
 static void print(const char *name, size_t chunk, unsigned count, double seconds)
 {
@@ -59,30 +38,20 @@ static void print(const char *name, size_t chunk, unsigned count, double seconds
 
 static void side_init(struct side *side, unsigned number)
 {
-	cl_platform_id platforms[8] = {0};
 	cl_int status;
-	cl_uint found;
 
-	require(clGetPlatformIDs(8, platforms, &found), "clGetPlatformIDs");
-	require(number < found && number < 8 ? CL_SUCCESS : CL_INVALID_PLATFORM, "platforms");
-	require(clGetDeviceIDs(platforms[number], CL_DEVICE_TYPE_ALL, 1, &side->device, NULL),
-		"clGetDeviceIDs");
-	side->context = clCreateContext(NULL, 1, &side->device, NULL, NULL, &status);
-	require(status, "clCreateContext");
-	side->queue = clCreateCommandQueue(side->context, side->device, 0, &status);
-	require(status, "clCreateCommandQueue");
-	side->mem = clCreateBuffer(side->context, CL_MEM_READ_WRITE, size, NULL, &status);
+	opened_init(&side->opened, number);
+	side->mem = clCreateBuffer(side->opened.context, CL_MEM_READ_WRITE, size, NULL, &status);
 	require(status, "clCreateBuffer");
-	require(clEnqueueWriteBuffer(side->queue, side->mem, CL_TRUE, 0, size, memory, 0, NULL,
-				     NULL),
+	require(clEnqueueWriteBuffer(side->opened.queue, side->mem, CL_TRUE, 0, size, memory, 0,
+				     NULL, NULL),
 		"clEnqueueWriteBuffer");
 }
 
 static void side_fini(struct side *side)
 {
 	clReleaseMemObject(side->mem);
-	clReleaseCommandQueue(side->queue);
-	clReleaseContext(side->context);
+	opened_fini(&side->opened);
 }
 
 /* The best of three. */
@@ -110,8 +79,8 @@ static void measure(const struct side *from, const struct side *to, size_t chunk
 	struct gcl_copy copy = {
 		.from = from->mem,
 		.to = to->mem,
-		.from_queue = from->queue,
-		.to_queue = to->queue,
+		.from_queue = from->opened.queue,
+		.to_queue = to->opened.queue,
 		.type = CL_MEM_OBJECT_BUFFER,
 		.size = size,
 	};
@@ -128,13 +97,13 @@ static void measure(const struct side *from, const struct side *to, size_t chunk
 /* As moves do it, with memory of this host's, and devices that hash. */
 static void measure_ways(const struct side *from, const struct side *to)
 {
-	struct gcl_hasher *hasher = gcl_hasher_create(from->context, from->device);
+	struct gcl_hasher *hasher = gcl_hasher_create(from->opened.context, from->opened.device);
 	struct gcl_copy_room *room = gcl_copy_room_create(0, 0);
 	struct gcl_copy copy = {
 		.from = from->mem,
 		.to = to->mem,
-		.from_queue = from->queue,
-		.to_queue = to->queue,
+		.from_queue = from->opened.queue,
+		.to_queue = to->opened.queue,
 		.type = CL_MEM_OBJECT_BUFFER,
 		.size = size,
 		.sums = gcl_copy_sums_create(size),
@@ -180,14 +149,6 @@ static void measure_parts(void)
 	if (sum == 1)
 		printf("what luck\n");
 	free(other);
-}
-
-static const char *option(int argc, char **argv, const char *name, const char *otherwise)
-{
-	for (int i = 1; i + 1 < argc; i++)
-		if (!strcmp(argv[i], name))
-			return argv[i + 1];
-	return otherwise;
 }
 
 int main(int argc, char **argv)

@@ -6,38 +6,19 @@
  * Prints "name value unit" lines, or one JSON object with --json. --seconds says how long each
  * measurement may take.
  */
-#define CL_TARGET_OPENCL_VERSION 120
-#include <CL/cl.h>
+#include "measuring.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SIZE_MAX_MIB 64u
 
 static double seconds = 0.5;
 static bool json;
-static cl_context context;
-static cl_command_queue queue;
+static struct opened opened;
 static char *memory; /* the program's */
-
-static double now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static void require(cl_int status, const char *what)
-{
-	if (status != CL_SUCCESS) {
-		fprintf(stderr, "%s: %d\n", what, status);
-		exit(1);
-	}
-}
 
 static void print(const char *name, size_t size, double bytes_per_second)
 {
@@ -57,8 +38,10 @@ enum direction { READ, WRITE, POSTED_WRITE };
 static cl_int buffer_once(cl_mem mem, size_t size, enum direction direction)
 {
 	if (direction == READ)
-		return clEnqueueReadBuffer(queue, mem, CL_TRUE, 0, size, memory, 0, NULL, NULL);
-	return clEnqueueWriteBuffer(queue, mem, direction == WRITE, 0, size, memory, 0, NULL, NULL);
+		return clEnqueueReadBuffer(opened.queue, mem, CL_TRUE, 0, size, memory, 0, NULL,
+					   NULL);
+	return clEnqueueWriteBuffer(opened.queue, mem, direction == WRITE, 0, size, memory, 0, NULL,
+				    NULL);
 }
 
 /* Four bytes a pixel, rows of 1 KiB pixels. */
@@ -67,10 +50,10 @@ static cl_int image_once(cl_mem mem, size_t size, enum direction direction)
 	const size_t origin[3] = {0}, region[3] = {1024, size / 4096, 1};
 
 	if (direction == READ)
-		return clEnqueueReadImage(queue, mem, CL_TRUE, origin, region, 0, 0, memory, 0,
-					  NULL, NULL);
-	return clEnqueueWriteImage(queue, mem, direction == WRITE, origin, region, 0, 0, memory, 0,
-				   NULL, NULL);
+		return clEnqueueReadImage(opened.queue, mem, CL_TRUE, origin, region, 0, 0, memory,
+					  0, NULL, NULL);
+	return clEnqueueWriteImage(opened.queue, mem, direction == WRITE, origin, region, 0, 0,
+				   memory, 0, NULL, NULL);
 }
 
 static void measure(const char *name, cl_mem mem, size_t size, enum direction direction,
@@ -80,12 +63,12 @@ static void measure(const char *name, cl_mem mem, size_t size, enum direction di
 	unsigned count = 0;
 
 	require(once(mem, size, direction), name);
-	clFinish(queue);
+	clFinish(opened.queue);
 	start = now();
 	do {
 		require(once(mem, size, direction), name);
 		if (direction == POSTED_WRITE)
-			clFinish(queue);
+			clFinish(opened.queue);
 		count++;
 		took = now() - start;
 	} while (took < seconds);
@@ -101,7 +84,7 @@ static void measure_all(size_t size)
 		.image_height = size / 4096,
 	};
 	cl_int status;
-	cl_mem buffer = clCreateBuffer(context, CL_MEM_READ_WRITE, size, NULL, &status);
+	cl_mem buffer = clCreateBuffer(opened.context, CL_MEM_READ_WRITE, size, NULL, &status);
 	cl_mem image;
 
 	require(status, "clCreateBuffer");
@@ -111,7 +94,7 @@ static void measure_all(size_t size)
 	clReleaseMemObject(buffer);
 	if (size < 4096 || size / 4096 > 8192)
 		return;
-	image = clCreateImage(context, CL_MEM_READ_WRITE, &format, &desc, NULL, &status);
+	image = clCreateImage(opened.context, CL_MEM_READ_WRITE, &format, &desc, NULL, &status);
 	require(status, "clCreateImage");
 	measure("image-read", image, size, READ, image_once);
 	measure("image-write", image, size, WRITE, image_once);
@@ -120,10 +103,6 @@ static void measure_all(size_t size)
 
 int main(int argc, char **argv)
 {
-	cl_platform_id platform;
-	cl_device_id device;
-	cl_int status;
-
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--json") == 0) {
 			json = true;
@@ -134,20 +113,14 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	require(clGetPlatformIDs(1, &platform, NULL), "clGetPlatformIDs");
-	require(clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 1, &device, NULL), "clGetDeviceIDs");
-	context = clCreateContext(NULL, 1, &device, NULL, NULL, &status);
-	require(status, "clCreateContext");
-	queue = clCreateCommandQueue(context, device, 0, &status);
-	require(status, "clCreateCommandQueue");
+	opened_init(&opened, 0);
 	memory = malloc(SIZE_MAX_MIB << 20);
 	if (!memory)
 		return 1;
 	memset(memory, 1, SIZE_MAX_MIB << 20);
 	for (size_t size = 64 << 10; size <= SIZE_MAX_MIB << 20; size *= 4)
 		measure_all(size);
-	clReleaseCommandQueue(queue);
-	clReleaseContext(context);
+	opened_fini(&opened);
 	free(memory);
 	if (json)
 		printf("\n}\n");
