@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "guest.h"
+#include "include.h"
 #include "program.h"
 
 typedef void(CL_CALLBACK *gcl_build_notify)(cl_program program, void *data);
@@ -246,12 +247,31 @@ static cl_int build_begin(cl_program program, cl_uint count, const cl_device_id 
 	return status;
 }
 
+/*
+ * With the guest's headers in it, or without them again: the source that the host is to take for
+ * what it has, or none. @text is what is to be freed. The caller owns program->building.
+ */
+static ProtobufCBinaryData build_source(cl_program program, const char *options, size_t count,
+					const char *const *names, char **text)
+{
+	const char *source = *text = gcl_include(program->source, options, count, names);
+
+	if (!source && program->included)
+		source = program->source;
+	program->included = *text;
+	return (ProtobufCBinaryData){
+		.len = source ? strlen(source) : 0,
+		.data = (uint8_t *)(uintptr_t)source,
+	};
+}
+
 cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
 				  const cl_device_id *device_list, const char *options,
 				  gcl_build_notify pfn_notify, void *user_data)
 {
 	Gcl__ProgramBuild message = GCL__PROGRAM_BUILD__INIT;
 	_cleanup_free_ uint64_t *ids = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	TRY(build_list_check(program, num_devices, device_list, pfn_notify, user_data));
 	REFUSE_IF(program->base.session->lost, CL_DEVICE_NOT_AVAILABLE);
@@ -267,6 +287,7 @@ cl_int CL_API_CALL clBuildProgram(cl_program program, cl_uint num_devices,
 	message.n_devices = num_devices;
 	message.devices = ids;
 	message.options = (char *)(uintptr_t)options;
+	message.source = build_source(program, options, 0, NULL, &text);
 	return ask(program, GCL_PROGRAM_BUILD, &message.base, options, pfn_notify, user_data);
 }
 
@@ -290,6 +311,7 @@ cl_int CL_API_CALL clCompileProgram(cl_program program, cl_uint num_devices,
 	Gcl__ProgramCompile message = GCL__PROGRAM_COMPILE__INIT;
 	_cleanup_free_ uint64_t *header_ids = NULL;
 	_cleanup_free_ uint64_t *ids = NULL;
+	_cleanup_free_ char *text = NULL;
 
 	TRY(build_list_check(program, num_devices, device_list, pfn_notify, user_data));
 	TRY(headers_check(num_input_headers, input_headers, header_include_names));
@@ -314,6 +336,8 @@ cl_int CL_API_CALL clCompileProgram(cl_program program, cl_uint num_devices,
 	message.headers = header_ids;
 	message.n_header_names = num_input_headers;
 	message.header_names = (char **)(uintptr_t)header_include_names;
+	message.source =
+		build_source(program, options, num_input_headers, header_include_names, &text);
 	return ask(program, GCL_PROGRAM_COMPILE, &message.base, options, pfn_notify, user_data);
 }
 

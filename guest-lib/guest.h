@@ -228,6 +228,7 @@ struct _cl_program {
 	struct gcl_build *build;       /* NULL before the first success */
 	Gcl__BinariesAnswer *binaries; /* as last fetched since the last build, or NULL */
 	bool building;
+	bool included;		  /* the host has headers in the source */
 	_Atomic uint32_t kernels; /* attached */
 };
 

@@ -282,7 +282,9 @@ int gcl_handle_program_build(struct gcl_worker *worker, const struct gcl_call *c
 				&build->chosen);
 	if (err)
 		return err;
-	status = build_program_get(build, entry);
+	status = gcl_program_renew(worker, entry, &message->source);
+	if (status == CL_SUCCESS)
+		status = build_program_get(build, entry);
 	if (status == CL_SUCCESS)
 		status = options_with_arg_info(build, message->options);
 	if (status != CL_SUCCESS)
@@ -339,6 +341,8 @@ int gcl_handle_program_compile(struct gcl_worker *worker, const struct gcl_call 
 		err = build_inputs_get(build, message->headers, message->n_headers, &status);
 	if (err)
 		return err;
+	if (status == CL_SUCCESS)
+		status = gcl_program_renew(worker, entry, &message->source);
 	if (status == CL_SUCCESS)
 		status = build_program_get(build, entry);
 	if (status == CL_SUCCESS)

@@ -149,6 +149,36 @@ int gcl_handle_program_create_source(struct gcl_worker *worker, const struct gcl
 	return 0;
 }
 
+cl_int gcl_program_renew(struct gcl_worker *worker, struct gcl_entry *entry,
+			 const ProtobufCBinaryData *source)
+{
+	const char *text = (const char *)source->data;
+	struct gcl_entry before = *entry;
+	struct gcl_program *detail = before.detail;
+	cl_program program = NULL;
+	cl_context context;
+	cl_int status;
+
+	if (!source->len || !entry->handle)
+		return CL_SUCCESS;
+	status =
+		clGetProgramInfo(entry->handle, CL_PROGRAM_CONTEXT, sizeof context, &context, NULL);
+	if (status == CL_SUCCESS)
+		program = clCreateProgramWithSource(context, 1, &text, &source->len, &status);
+	if (!program)
+		return status ? status : CL_OUT_OF_HOST_MEMORY;
+	if (!gcl_program_create(worker, entry, detail->context)) {
+		clReleaseProgram(program);
+		return CL_OUT_OF_HOST_MEMORY;
+	}
+	entry->handle = program;
+	gcl_program_text_seen(worker, text, source->len);
+	if (worker->client)
+		gcl_program_recipe_set(entry->detail, gcl_recipe_source(text, source->len));
+	gcl_program_release(worker, &before);
+	return CL_SUCCESS;
+}
+
 /* Create from binaries and answer; the message was checked. */
 static cl_int binary_create(const Gcl__ProgramCreateBinary *message, struct gcl_arena *arena,
 			    const struct gcl_entry *entry, cl_context context,

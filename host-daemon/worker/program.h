@@ -45,6 +45,14 @@ struct gcl_entry *gcl_program_find(struct gcl_worker *worker, uint64_t id);
 /** gcl_program_text_seen() - look at source or options: may kernels made of it print? */
 void gcl_program_text_seen(struct gcl_worker *worker, const char *text, size_t length);
 
+/**
+ * gcl_program_renew() - from here on the program is one of this source, if there is any: the guest
+ * has put its headers in. The one before is released: kernels and builds of it have references of
+ * their own, to what is charged for it as well. Return: CL_SUCCESS or what the runtime said.
+ */
+cl_int gcl_program_renew(struct gcl_worker *worker, struct gcl_entry *entry,
+			 const ProtobufCBinaryData *source);
+
 /** The devices of a program or context, with the guest's ids (0 where it has released its own). */
 struct gcl_device_list {
 	cl_uint count;

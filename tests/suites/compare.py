@@ -37,7 +37,7 @@ def arguments():
     parser.add_argument("--only", metavar="TEXT", help="tests whose name has this in it")
     parser.add_argument("--update", action="store_true", help="write what native gives as expected")
     parser.add_argument("--list", action="store_true", help="print the tests' names")
-    parser.add_argument("--timeout", type=float, default=600, help="of each program, in seconds")
+    parser.add_argument("--timeout", type=float, help="of each program, in seconds (600; 7200 with --full)")
     parser.add_argument(
         "--with-guestcld", default="", metavar="OPTIONS", help="options of tests/with-guestcld"
     )
@@ -45,6 +45,7 @@ def arguments():
     parser.add_argument("--title", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.build = options.build.resolve()
+    options.timeout = options.timeout or (7200 if options.full else 600)
     return options
 
 
