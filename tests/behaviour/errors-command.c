@@ -31,6 +31,7 @@ static void launches(void)
 	ROW(clEnqueueNDRangeKernel,
 	    RIGHT(V(on.queue), V(on.kernel), 1, 0, V(global), V(local), 0, 0), FAULTS_QUEUE(0),
 	    FAULTS_OBJECT_GUEST("kernel", CL_INVALID_KERNEL, 1, on.program, on.gone_kernel),
+	    FAULTS_NONE("kernel", CL_INVALID_KERNEL, 1),
 	    FAULT("kernel of another context", CL_INVALID_CONTEXT, 1, on.foreign_kernel),
 	    FAULT("arguments not set", CL_INVALID_KERNEL_ARGS, 1, on.unset),
 	    FAULT("0 dimensions", CL_INVALID_WORK_DIMENSION, 2, 0),
@@ -43,6 +44,7 @@ static void launches(void)
 	    FAULTS_WAITS_GUEST(6));
 	ROW(clEnqueueTask, RIGHT(V(on.queue), V(on.kernel), 0, 0), FAULTS_QUEUE(0),
 	    FAULTS_OBJECT_GUEST("kernel", CL_INVALID_KERNEL, 1, on.program, on.gone_kernel),
+	    FAULTS_NONE("kernel", CL_INVALID_KERNEL, 1),
 	    FAULT("kernel of another context", CL_INVALID_CONTEXT, 1, on.foreign_kernel),
 	    FAULT("arguments not set", CL_INVALID_KERNEL_ARGS, 1, on.unset),
 	    FAULT("size not the kernel's", CL_INVALID_WORK_GROUP_SIZE, 1, on.fixed),
@@ -114,6 +116,7 @@ static void mappings(void)
 
 	ROW(clEnqueueMapBuffer, RIGHT(V(on.queue), V(on.buffer), 1, CL_MAP_READ, 0, SIZE, 0, 0),
 	    FAULTS_QUEUE(0), FAULTS_BUFFER("buffer", 1),
+	    FAULTS_NONE("buffer", CL_INVALID_MEM_OBJECT, 1),
 	    FAULT("an image", CL_INVALID_MEM_OBJECT, 1, on.image),
 	    FAULT("buffer of another context", CL_INVALID_CONTEXT, 1, on.foreign), FAULTS_FLAGS(3),
 	    FAULT("size 0", CL_INVALID_VALUE, 5, 0),
@@ -122,6 +125,7 @@ static void mappings(void)
 	ROW(clEnqueueMapImage,
 	    RIGHT(V(on.queue), V(on.image), 1, CL_MAP_READ, V(zero), V(box), V(&pitch), 0, 0, 0),
 	    FAULTS_QUEUE(0), FAULTS_BUFFER("image", 1),
+	    FAULTS_NONE("image", CL_INVALID_MEM_OBJECT, 1),
 	    FAULT("a buffer", CL_INVALID_MEM_OBJECT, 1, on.buffer),
 	    FAULT("image of another context", CL_INVALID_CONTEXT, 1, on.foreign_image),
 	    FAULTS_FLAGS(3), FAULT("origin NULL", CL_INVALID_VALUE, 4, 0),
@@ -130,7 +134,7 @@ static void mappings(void)
 	    FAULT("region empty", CL_INVALID_VALUE, 5, empty),
 	    FAULT("pitch NULL", CL_INVALID_VALUE, 6, 0), FAULTS_WAITS(8));
 	ROW(clEnqueueUnmapMemObject, RIGHT(V(on.queue), V(on.buffer), 1, 0, 0), FAULTS_QUEUE(0),
-	    FAULTS_BUFFER("object", 1),
+	    FAULTS_BUFFER("object", 1), FAULTS_NONE("object", CL_INVALID_MEM_OBJECT, 1),
 	    FAULT("object of another context", CL_INVALID_CONTEXT, 1, on.foreign), FAULTS_WAITS(3),
 	    FAULT("address NULL", CL_INVALID_VALUE, 2, 0),
 	    FAULT("address of no mapping", CL_INVALID_VALUE, 2, on.host));

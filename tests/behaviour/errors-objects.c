@@ -203,9 +203,10 @@ static void queues(void)
 	static const cl_queue_properties bits[] = {CL_QUEUE_PROPERTIES, 0x7dea000, 0};
 
 	ROW(clCreateCommandQueue, RIGHT(V(on.context), V(on.device), 0), FAULTS_CONTEXT(0),
-	    FAULTS_DEVICE(1), FAULT("unknown property", CL_INVALID_VALUE, 2, 0x7dea000));
+	    FAULTS_DEVICE(1), FAULTS_NONE("device", CL_INVALID_DEVICE, 1),
+	    FAULT("unknown property", CL_INVALID_VALUE, 2, 0x7dea000));
 	ROW(clCreateCommandQueueWithProperties, RIGHT(V(on.context), V(on.device), 0),
-	    FAULTS_CONTEXT(0), FAULTS_DEVICE(1),
+	    FAULTS_CONTEXT(0), FAULTS_DEVICE(1), FAULTS_NONE("device", CL_INVALID_DEVICE, 1),
 	    FAULT("unknown property", CL_INVALID_VALUE, 2, unknown),
 	    FAULT("property twice", CL_INVALID_VALUE, 2, twice),
 	    FAULT("unknown bits", CL_INVALID_VALUE, 2, bits));
@@ -217,7 +218,7 @@ static void queues(void)
 			  FAULTS_QUEUE(0));
 	ROW_REFUSED(clSetDefaultDeviceCommandQueue, CL_INVALID_OPERATION,
 		    RIGHT(V(on.context), V(on.device), V(on.queue)), FAULTS_CONTEXT(0),
-		    FAULTS_DEVICE(1));
+		    FAULTS_DEVICE(1), FAULTS_NONE("device", CL_INVALID_DEVICE, 1));
 	ROW(clFlush, RIGHT(V(on.queue)), FAULTS_QUEUE(0));
 	ROW(clFinish, RIGHT(V(on.queue)), FAULTS_QUEUE(0));
 }
@@ -262,6 +263,7 @@ static void events(void)
 	    FAULT("list NULL", CL_INVALID_VALUE, 1, 0),
 	    FAULT_PAIR("event NULL", CL_INVALID_EVENT, 0, 2, 1, on.events_null),
 	    FAULT_GUEST_PAIR("event of another kind", CL_INVALID_EVENT, 0, 2, 1, on.events_kind),
+	    FAULT_GUEST_PAIR("event that is none", CL_INVALID_EVENT, 0, 2, 1, on.events_none),
 	    FAULT_GUEST_PAIR("event released", CL_INVALID_EVENT, 0, 2, 1, on.events_gone),
 	    FAULT_PAIR("event of another context", CL_INVALID_CONTEXT, 0, 2, 1, on.events_foreign));
 	ROW(clGetEventInfo, RIGHT(V(on.event), CL_EVENT_CONTEXT, HOST_SIZE, V(on.host), 0),

@@ -21,11 +21,12 @@ CALL(clEnqueueCopyBufferRect, P(0), P(1), P(2), P(3), P(4), P(5), U(6), U(7), U(
 
 /* A buffer, which must be the queue's context's. */
 #define FAULTS_OPERAND(what, arg)                                                                  \
-	FAULTS_BUFFER(what, arg),                                                                  \
+	FAULTS_NONE(what, CL_INVALID_MEM_OBJECT, arg), FAULTS_BUFFER(what, arg),                   \
 		FAULT(what " of another context", CL_INVALID_CONTEXT, arg, on.foreign)
 
 #define FAULTS_OPERAND_GUEST(what, arg)                                                            \
-	FAULTS_OBJECT_GUEST(what, CL_INVALID_MEM_OBJECT, arg, on.event, on.gone_buffer),           \
+	FAULTS_NONE(what, CL_INVALID_MEM_OBJECT, arg),                                             \
+		FAULTS_OBJECT_GUEST(what, CL_INVALID_MEM_OBJECT, arg, on.event, on.gone_buffer),   \
 		FAULT(what " of another context", CL_INVALID_CONTEXT, arg, on.foreign)
 
 static void buffers(void)
@@ -118,7 +119,8 @@ CALL(clEnqueueCopyImageToBuffer, P(0), P(1), P(2), P(3), P(4), U(5), U(6), P(7),
 CALL(clEnqueueCopyBufferToImage, P(0), P(1), P(2), U(3), P(4), P(5), U(6), P(7), NULL)
 
 #define FAULTS_IMAGE(what, arg)                                                                    \
-	FAULTS_OBJECT(what, CL_INVALID_MEM_OBJECT, arg, on.event, on.gone_buffer),                 \
+	FAULTS_NONE(what, CL_INVALID_MEM_OBJECT, arg),                                             \
+		FAULTS_OBJECT(what, CL_INVALID_MEM_OBJECT, arg, on.event, on.gone_buffer),         \
 		FAULT(what " a buffer", CL_INVALID_MEM_OBJECT, arg, on.buffer),                    \
 		FAULT(what " of another context", CL_INVALID_CONTEXT, arg, on.foreign_image)
 

@@ -205,6 +205,8 @@ static void events_make(void)
 	on.events_null[0] = on.event;
 	on.events_kind[0] = on.event;
 	on.events_kind[1] = (cl_event)(void *)on.buffer;
+	on.events_none[0] = on.event;
+	on.events_none[1] = (cl_event)(void *)on.none;
 	on.events_gone[0] = on.event;
 	on.events_foreign[0] = on.event;
 	on.events_foreign[1] = on.foreign_event;

@@ -91,6 +91,8 @@ struct row {
 	FAULTS_OBJECT("queue", CL_INVALID_COMMAND_QUEUE, arg, on.buffer, on.gone_queue)
 #define FAULTS_BUFFER(what, arg)                                                                   \
 	FAULTS_OBJECT(what, CL_INVALID_MEM_OBJECT, arg, on.event, on.gone_buffer)
+/* Behind the first argument, which a loader looks into. */
+#define FAULTS_NONE(what, code, arg) FAULT_GUEST(what " that is none", code, arg, on.none)
 #define FAULTS_PROGRAM(arg)                                                                        \
 	FAULTS_OBJECT("program", CL_INVALID_PROGRAM, arg, on.kernel, on.gone_program)
 #define FAULTS_KERNEL(arg)                                                                         \
@@ -108,6 +110,8 @@ struct row {
 		       on.events_null),                                                            \
 		FAULT_GUEST_PAIR("event of another kind", CL_INVALID_EVENT_WAIT_LIST, arg, 2,      \
 				 (arg) + 1, on.events_kind),                                       \
+		FAULT_GUEST_PAIR("event that is none", CL_INVALID_EVENT_WAIT_LIST, arg, 2,         \
+				 (arg) + 1, on.events_none),                                       \
 		FAULT_GUEST_PAIR("event released", CL_INVALID_EVENT_WAIT_LIST, arg, 2, (arg) + 1,  \
 				 on.events_gone),                                                  \
 		FAULT_("event of another context", CL_INVALID_CONTEXT, guest, arg, 2, (arg) + 1,   \
@@ -182,11 +186,14 @@ struct objects {
 	/* `unset` lacks its arguments, `fixed` has a work-group size of its own, of 4. */
 	cl_kernel kernel, unset, fixed, gone_kernel, foreign_kernel;
 	cl_event event, gone_event, foreign_event;
-	cl_event events[1], events_null[2], events_kind[2], events_gone[2], events_foreign[2];
+	cl_event events[1], events_null[2], events_kind[2], events_none[2], events_gone[2],
+		events_foreign[2];
 	void *svm;
 	size_t align; /* of sub-buffers, in bytes */
 	size_t max_alloc;
 	unsigned char host[HOST_SIZE];
+	/* What no object is in. */
+	unsigned char none[HOST_SIZE];
 };
 
 extern struct objects on;
