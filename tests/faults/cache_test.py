@@ -56,6 +56,7 @@ class Cache(faults.Fault):
             **os.environ,
             "OCL_ICD_VENDORS": os.environ.get("GUESTCL_HOST_VENDORS", "/etc/OpenCL/vendors"),
             "POCL_CACHE_DIR": cache,
+            "ASAN_OPTIONS": "detect_leaks=0",
         }
         command = [host.PROGRAMS / "guest", "work"]
         subprocess.run(
