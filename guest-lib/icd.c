@@ -44,6 +44,7 @@ static const struct {
 	{"clCreateCommandQueueWithPropertiesKHR", (void *)clCreateCommandQueueWithProperties},
 	{"clCreateProgramWithILKHR", (void *)clCreateProgramWithIL},
 	{"clGetKernelSubGroupInfoKHR", (void *)clGetKernelSubGroupInfoKHR},
+	{"clGetKernelSuggestedLocalWorkSizeKHR", (void *)clGetKernelSuggestedLocalWorkSizeKHR},
 	{"clGuestclOpenPlatform", (void *)clGuestclOpenPlatform},
 	{"clGuestclPlatformLost", (void *)clGuestclPlatformLost},
 	{"clGuestclClosePlatform", (void *)clGuestclClosePlatform},

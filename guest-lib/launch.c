@@ -1,10 +1,12 @@
 /*
- * Launches: clEnqueueNDRangeKernel and clEnqueueTask.
+ * Launches: clEnqueueNDRangeKernel and clEnqueueTask; and which size of work-groups the runtime
+ * would choose for one.
  *
  * A launch carries the arguments that were set since the kernel's last launch. The kernel's lock is
  * held while it is packed, so that two threads that launch the same kernel don't both think the
  * other sent them.
  */
+#include "feature.h"
 #include "guest.h"
 #include "kernel.h"
 
@@ -137,6 +139,28 @@ static cl_int launch_post(cl_command_queue queue, cl_kernel kernel, Gcl__Launch 
 	return status;
 }
 
+/* The range of a message, which has room for it. */
+struct range {
+	uint64_t offset[3], global[3], local[3];
+};
+
+static void range_fill(struct range *range, Gcl__Launch *message, cl_uint dims,
+		       const size_t *offset, const size_t *global, const size_t *local)
+{
+	for (cl_uint i = 0; i < dims; i++) {
+		range->offset[i] = offset ? offset[i] : 0;
+		range->global[i] = global[i];
+		range->local[i] = local ? local[i] : 0;
+	}
+	message->dims = dims;
+	message->n_offset = offset ? dims : 0;
+	message->offset = range->offset;
+	message->n_global = dims;
+	message->global = range->global;
+	message->n_local = local ? dims : 0;
+	message->local = range->local;
+}
+
 cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kernel,
 					  cl_uint work_dim, const size_t *global_work_offset,
 					  const size_t *global_work_size,
@@ -146,7 +170,7 @@ cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kern
 {
 	Gcl__Launch message = GCL__LAUNCH__INIT;
 	const Gcl__KernelDevice *told;
-	uint64_t offset[3], global[3], local[3];
+	struct range range;
 	bool empty;
 
 	TRY(launch_check(queue, kernel, &told));
@@ -156,18 +180,8 @@ cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue queue, cl_kernel kern
 	if (empty)
 		return gcl_enqueue_simple(queue, GCL_MARKER, CL_COMMAND_NDRANGE_KERNEL,
 					  num_events_in_wait_list, event_wait_list, event);
-	for (cl_uint i = 0; i < work_dim; i++) {
-		offset[i] = global_work_offset ? global_work_offset[i] : 0;
-		global[i] = global_work_size[i];
-		local[i] = local_work_size ? local_work_size[i] : 0;
-	}
-	message.dims = work_dim;
-	message.n_offset = global_work_offset ? work_dim : 0;
-	message.offset = offset;
-	message.n_global = work_dim;
-	message.global = global;
-	message.n_local = local_work_size ? work_dim : 0;
-	message.local = local;
+	range_fill(&range, &message, work_dim, global_work_offset, global_work_size,
+		   local_work_size);
 	return launch_post(queue, kernel, &message, CL_COMMAND_NDRANGE_KERNEL,
 			   num_events_in_wait_list, event_wait_list, event);
 }
@@ -192,4 +206,56 @@ cl_int CL_API_CALL clEnqueueTask(cl_command_queue queue, cl_kernel kernel,
 	message.local = &size;
 	return launch_post(queue, kernel, &message, CL_COMMAND_TASK, num_events_in_wait_list,
 			   event_wait_list, event);
+}
+
+/* The arguments stay those that the next launch brings: the host keeps what it does again by
+ * launches. */
+static cl_int local_size_ask(cl_command_queue queue, cl_kernel kernel, Gcl__Launch *launch,
+			     size_t *suggested)
+{
+	Gcl__LocalSizeAsk message = GCL__LOCAL_SIZE_ASK__INIT;
+	const Gcl__SizesAnswer *answer;
+	ProtobufCMessage *reply;
+	cl_int status;
+
+	launch->kernel = kernel->base.id;
+	message.queue = queue->base.id;
+	message.launch = launch;
+	pthread_mutex_lock(&kernel->lock);
+	args_take_locked(kernel, launch);
+	status = gcl_ask(kernel->base.session, GCL_LOCAL_SIZE_ASK, &message.base, GCL_ANSWER_SIZES,
+			 &reply);
+	args_give_back_locked(kernel, launch);
+	pthread_mutex_unlock(&kernel->lock);
+	if (status != CL_SUCCESS)
+		return status;
+	answer = (const Gcl__SizesAnswer *)reply;
+	status = answer->status;
+	if (status == CL_SUCCESS && answer->n_outputs != launch->dims)
+		status = CL_OUT_OF_RESOURCES;
+	for (size_t i = 0; status == CL_SUCCESS && i < launch->dims; i++)
+		suggested[i] = answer->outputs[i];
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return status;
+}
+
+CL_API_ENTRY cl_int CL_API_CALL clGetKernelSuggestedLocalWorkSizeKHR(
+	cl_command_queue queue, cl_kernel kernel, cl_uint work_dim,
+	const size_t *global_work_offset, const size_t *global_work_size,
+	size_t *suggested_local_work_size)
+{
+	Gcl__Launch launch = GCL__LAUNCH__INIT;
+	const Gcl__KernelDevice *told;
+	struct range range;
+	bool empty;
+
+	TRY(launch_check(queue, kernel, &told));
+	REFUSE_IF(!gcl_device_has_extension(queue->device, "cl_khr_suggested_local_work_size"),
+		  CL_INVALID_OPERATION);
+	TRY(range_check(kernel, queue->device, told, work_dim, global_work_offset, global_work_size,
+			NULL, &empty));
+	REFUSE_IF(empty, CL_INVALID_GLOBAL_WORK_SIZE);
+	REFUSE_IF(!suggested_local_work_size, CL_INVALID_VALUE);
+	range_fill(&range, &launch, work_dim, global_work_offset, global_work_size, NULL);
+	return local_size_ask(queue, kernel, &launch, suggested_local_work_size);
 }

@@ -93,8 +93,8 @@ static uint64_t answered_request(unsigned number, const ProtobufCMessage *messag
 		return ((const Gcl__ArgProbeAnswer *)message)->request;
 	case GCL_ANSWER_SVM:
 		return ((const Gcl__SvmAnswer *)message)->request;
-	case GCL_ANSWER_SUB_GROUP:
-		return ((const Gcl__SubGroupAnswer *)message)->request;
+	case GCL_ANSWER_SIZES:
+		return ((const Gcl__SizesAnswer *)message)->request;
 	case GCL_ANSWER_SPECIALIZE:
 		return ((const Gcl__SpecializeAnswer *)message)->request;
 	default:
@@ -105,7 +105,7 @@ static uint64_t answered_request(unsigned number, const ProtobufCMessage *messag
 static bool is_answer(unsigned number)
 {
 	return (number >= GCL_ANSWER_SUB_DEVICES && number <= GCL_ANSWER_ARG_PROBE) ||
-	       number == GCL_ANSWER_SVM || number == GCL_ANSWER_SUB_GROUP ||
+	       number == GCL_ANSWER_SVM || number == GCL_ANSWER_SIZES ||
 	       number == GCL_ANSWER_SPECIALIZE;
 }
 

@@ -60,7 +60,7 @@ static cl_int sub_group_ask(cl_kernel kernel, const struct _cl_device_id *device
 {
 	Gcl__SubGroupAsk message = GCL__SUB_GROUP_ASK__INIT;
 	uint64_t inputs[DIMS_MAX];
-	const Gcl__SubGroupAnswer *answer;
+	const Gcl__SizesAnswer *answer;
 	ProtobufCMessage *reply;
 	cl_int status;
 
@@ -72,9 +72,9 @@ static cl_int sub_group_ask(cl_kernel kernel, const struct _cl_device_id *device
 	message.n_inputs = input_count;
 	message.inputs = inputs;
 	message.outputs = (uint32_t)shape->outputs;
-	TRY(gcl_ask(kernel->base.session, GCL_SUB_GROUP_ASK, &message.base, GCL_ANSWER_SUB_GROUP,
+	TRY(gcl_ask(kernel->base.session, GCL_SUB_GROUP_ASK, &message.base, GCL_ANSWER_SIZES,
 		    &reply));
-	answer = (const Gcl__SubGroupAnswer *)reply;
+	answer = (const Gcl__SizesAnswer *)reply;
 	status = answer->status;
 	if (status == CL_SUCCESS && answer->n_outputs != shape->outputs)
 		status = CL_OUT_OF_RESOURCES;

@@ -39,6 +39,7 @@
 	EXTENSION(cl_khr_subgroup_shuffle)                                                         \
 	EXTENSION(cl_khr_subgroup_shuffle_relative)                                                \
 	EXTENSION(cl_khr_subgroups)                                                                \
+	EXTENSION(cl_khr_suggested_local_work_size)                                                \
 	EXTENSION(cl_khr_work_group_uniform_arithmetic)                                            \
 	EXTENSION(cl_amd_fp64)                                                                     \
 	EXTENSION(cl_amd_media_ops)                                                                \

@@ -66,7 +66,8 @@
 	X(40, SVM_REACH, svm_reach)                                \
 	X(41, SUB_GROUP_ASK, sub_group_ask)                        \
 	X(42, PROGRAM_CREATE_IL, program_create_il)                \
-	X(43, PROGRAM_SPECIALIZE, program_specialize)
+	X(43, PROGRAM_SPECIALIZE, program_specialize)              \
+	X(44, LOCAL_SIZE_ASK, local_size_ask)
 
 #define GCL_MESSAGES_TO_GUEST(X)                                   \
 	X(129, WELCOME, welcome)                                   \
@@ -83,7 +84,7 @@
 	X(140, ANSWER_ARG_PROBE, arg_probe_answer)                 \
 	X(141, SESSION_ENDED, session_ended)                       \
 	X(142, ANSWER_SVM, svm_answer)                             \
-	X(143, ANSWER_SUB_GROUP, sub_group_answer)                 \
+	X(143, ANSWER_SIZES, sizes_answer)                 \
 	X(144, ANSWER_SPECIALIZE, specialize_answer)
 /* clang-format on */
 

@@ -155,6 +155,64 @@ static bool range_valid(const Gcl__Launch *message)
 	return true;
 }
 
+/* Of the platform of the queue's device, wherever it is. Return: NULL: it hasn't got it. */
+static clGetKernelSuggestedLocalWorkSizeKHR_fn suggestion_find(struct gcl_worker *worker,
+							       const struct gcl_queue *queue)
+{
+	cl_device_id device =
+		queue->side == GCL_HOME ? queue->device : worker->sides.side[queue->side].device;
+	cl_platform_id platform = NULL;
+
+	if (clGetDeviceInfo(device, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL))
+		return NULL;
+	return (clGetKernelSuggestedLocalWorkSizeKHR_fn)clGetExtensionFunctionAddressForPlatform(
+		platform, "clGetKernelSuggestedLocalWorkSizeKHR");
+}
+
+static cl_int suggest(struct gcl_worker *worker, const struct gcl_queue *queue,
+		      struct gcl_kernel *kernel, const Gcl__Launch *launch, uint64_t *sizes)
+{
+	clGetKernelSuggestedLocalWorkSizeKHR_fn ask = suggestion_find(worker, queue);
+	cl_kernel handle = kernel->handle;
+	cl_int status = kernel->refused ? kernel->refused_status : CL_SUCCESS;
+
+	if (status == CL_SUCCESS && worker->client)
+		handle = gcl_kernel_on(worker, kernel, queue->side, &status);
+	if (status != CL_SUCCESS)
+		return status;
+	if (!ask)
+		return CL_INVALID_OPERATION;
+	return ask(queue->handle, handle, launch->dims, launch->n_offset ? launch->offset : NULL,
+		   launch->global, sizes);
+}
+
+int gcl_handle_local_size_ask(struct gcl_worker *worker, const struct gcl_call *call)
+{
+	const Gcl__LocalSizeAsk *message = (const Gcl__LocalSizeAsk *)call->message;
+	const Gcl__Launch *launch = message->launch;
+	const struct gcl_entry *queue = gcl_table_find(worker, message->queue, GCL_KIND_QUEUE);
+	const struct gcl_entry *kernel =
+		launch ? gcl_table_find(worker, launch->kernel, GCL_KIND_KERNEL) : NULL;
+	Gcl__SizesAnswer answer = GCL__SIZES_ANSWER__INIT;
+	uint64_t sizes[DIMS_MAX] = {0};
+	int err;
+
+	if (!queue || !kernel || launch->task || launch->n_local || !range_valid(launch))
+		return -EPROTO;
+	answer.request = call->head->sequence;
+	answer.status = queue->failed ? queue->failed : kernel->failed;
+	if (answer.status == CL_SUCCESS) {
+		err = args_set(worker, kernel->detail, launch);
+		if (err)
+			return err;
+		answer.status = suggest(worker, queue->detail, kernel->detail, launch, sizes);
+	}
+	answer.outputs = sizes;
+	answer.n_outputs = answer.status == CL_SUCCESS ? launch->dims : 0;
+	gcl_send(worker, GCL_ANSWER_SIZES, &answer.base, 0, 0);
+	return 0;
+}
+
 /* Launches of one kernel over as many items take about as long. Never 0. */
 static uint64_t launch_work(const struct gcl_kernel *kernel, const Gcl__Launch *message)
 {

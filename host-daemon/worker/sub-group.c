@@ -14,7 +14,7 @@ int gcl_handle_sub_group_ask(struct gcl_worker *worker, const struct gcl_call *c
 	const Gcl__SubGroupAsk *message = (const Gcl__SubGroupAsk *)call->message;
 	const struct gcl_entry *kernel = gcl_table_find(worker, message->kernel, GCL_KIND_KERNEL);
 	const struct gcl_entry *device = gcl_table_find(worker, message->device, GCL_KIND_DEVICE);
-	Gcl__SubGroupAnswer answer = GCL__SUB_GROUP_ANSWER__INIT;
+	Gcl__SizesAnswer answer = GCL__SIZES_ANSWER__INIT;
 	uint64_t outputs[SIZES_MAX] = {0};
 
 	if (!kernel || !device || message->n_inputs > SIZES_MAX || !message->outputs ||
@@ -30,6 +30,6 @@ int gcl_handle_sub_group_ask(struct gcl_worker *worker, const struct gcl_call *c
 						message->outputs * sizeof(size_t), outputs, NULL);
 	answer.outputs = outputs;
 	answer.n_outputs = answer.status == CL_SUCCESS ? message->outputs : 0;
-	gcl_send(worker, GCL_ANSWER_SUB_GROUP, &answer.base, 0, 0);
+	gcl_send(worker, GCL_ANSWER_SIZES, &answer.base, 0, 0);
 	return 0;
 }

@@ -7,6 +7,7 @@
  * odd each              the same on each device, and on all of them in one context
  * odd args              what is known of the kernel's arguments
  * odd wild              a number for a buffer
+ * odd suggest           which sizes of work-groups the runtime would choose
  * odd steady            for each line on stdin, write and read a buffer
  * odd touch             one migration of a buffer, by which the stub may be told to die
  *
@@ -25,6 +26,7 @@
 
 static cl_device_id devices[DEVICES_MAX];
 static cl_uint device_count;
+static cl_platform_id platform_found;
 
 struct work {
 	cl_context context;
@@ -219,6 +221,58 @@ static int mode_wild(void)
 	return EXIT_SUCCESS;
 }
 
+typedef cl_int(CL_API_CALL *suggest_fn)(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
+					const size_t *offset, const size_t *global,
+					size_t *suggested);
+
+static void suggestion_say(suggest_fn suggest, const struct work *work, cl_uint dims,
+			   const size_t *offset, const size_t *global)
+{
+	size_t sizes[3] = {0};
+	cl_int code = suggest(work->queue, work->kernel, dims, offset, global, sizes);
+
+	say("suggested %d %zu %zu %zu", code, sizes[0], sizes[1], sizes[2]);
+}
+
+static void suggestions_refused(suggest_fn suggest, const struct work *work)
+{
+	static const size_t global[3] = {64, 12, 7}, empty[3] = {64, 0, 7};
+	size_t sizes[3];
+
+	say("no dimension %d", suggest(work->queue, work->kernel, 0, NULL, global, sizes));
+	say("empty %d", suggest(work->queue, work->kernel, 3, NULL, empty, sizes));
+	say("nowhere %d", suggest(work->queue, work->kernel, 1, NULL, global, NULL));
+	say("no queue %d", suggest(NULL, work->kernel, 1, NULL, global, sizes));
+	say("no kernel %d", suggest(work->queue, NULL, 1, NULL, global, sizes));
+}
+
+/* What depends on the kernel's arguments, before and after launches of it. */
+static int mode_suggest(void)
+{
+	static const size_t global[3] = {64, 12, 7}, offset[3] = {8, 0, 1};
+	const cl_int number = 5;
+	struct work work = {0};
+	suggest_fn suggest;
+
+	memory_make(&work, 1, devices);
+	program_make(&work);
+	must(work.call, work.code);
+	suggest = (suggest_fn)clGetExtensionFunctionAddressForPlatform(
+		platform_found, "clGetKernelSuggestedLocalWorkSizeKHR");
+	must("clGetExtensionFunctionAddressForPlatform", suggest ? 0 : -1);
+	suggestion_say(suggest, &work, 1, NULL, global);
+	arguments_set(&work);
+	suggestion_say(suggest, &work, 3, NULL, global);
+	launch(&work);
+	must("clSetKernelArg", clSetKernelArg(work.kernel, 1, sizeof number, &number));
+	suggestion_say(suggest, &work, 2, offset, global);
+	launch(&work);
+	suggestion_say(suggest, &work, 1, offset, global);
+	suggestions_refused(suggest, &work);
+	work_release(&work);
+	return EXIT_SUCCESS;
+}
+
 static int mode_steady(void)
 {
 	struct work work = {0};
@@ -273,6 +327,7 @@ static bool devices_find(const char *start)
 	for (cl_uint i = 0; i < count && i < PLATFORMS_MAX; i++) {
 		*name = '\0';
 		clGetPlatformInfo(platforms[i], CL_PLATFORM_NAME, sizeof name, name, NULL);
+		platform_found = platforms[i];
 		if (strncmp(name, start, strlen(start)) == 0)
 			return clGetDeviceIDs(platforms[i], CL_DEVICE_TYPE_ALL, DEVICES_MAX,
 					      devices, &device_count) == CL_SUCCESS;
@@ -315,6 +370,8 @@ int main(int argc, char **argv)
 		return mode_args();
 	if (strcmp(mode, "wild") == 0)
 		return mode_wild();
+	if (strcmp(mode, "suggest") == 0)
+		return mode_suggest();
 	if (strcmp(mode, "steady") == 0)
 		return mode_steady();
 	if (strcmp(mode, "touch") == 0)

@@ -96,6 +96,10 @@ class Alive(Odd):
             self.assertEqual(lines, ["returned -38", "worked 0 clFinish"])
             self.assertEqual(errors, [])
 
+    def test_suggested_sizes(self):
+        """What only the runtime knows is asked; its kernel has the arguments that were set last."""
+        self.check_same("", "suggest")
+
     def test_slow_build(self):
         """The session next door doesn't wait for it."""
         with stub("slow:2") as running, Guest(running, "odd", "steady") as other:

@@ -361,6 +361,11 @@ static void seed_later(void)
 	    .name = MAX_SUB_GROUP_SIZE, LIST(inputs, 8, 4), .outputs = 1);
 	PUT(SUB_GROUP_ASK, SubGroupAsk, sub_group_ask, .kernel = kernel + 1, .device = device,
 	    .name = LOCAL_SIZE_FOR_COUNT, LIST(inputs, 2), .outputs = 3);
+	PUT(LOCAL_SIZE_ASK, LocalSizeAsk, local_size_ask, .queue = queue,
+	    .launch = &(Gcl__Launch){.base = PROTOBUF_C_MESSAGE_INIT(&gcl__launch__descriptor),
+				     .kernel = kernel,
+				     .dims = 2,
+				     LIST(global, 8, 4)});
 	release_put(kernel);
 	PUT(LAUNCH, Launch, launch, COMMAND(.event = event(0)), .kernel = kernel + 1, .dims = 1,
 	    LIST(global, 8));

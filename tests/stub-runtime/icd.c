@@ -124,7 +124,7 @@ static cl_int odd_device_info(cl_device_id device, cl_device_info name, size_t s
 {
 	static const size_t items[3] = {64, 64, 64};
 	cl_platform_id id = (cl_platform_id)(void *)&platform;
-	char text[32] = "OpenCL 1.2 Stub";
+	char text[64] = "OpenCL 1.2 Stub";
 
 	for (size_t i = 0; i < GCL_ARRAY_SIZE(numbers); i++)
 		if (numbers[i].name == name)
@@ -147,7 +147,7 @@ static cl_int odd_device_info(cl_device_id device, cl_device_info name, size_t s
 		snprintf(text, sizeof text, "FULL_PROFILE");
 		break;
 	case CL_DEVICE_EXTENSIONS:
-		*text = '\0';
+		snprintf(text, sizeof text, "cl_khr_suggested_local_work_size");
 		break;
 	default:
 		return clGetDeviceInfo(device, name, size, value, size_ret);
@@ -242,6 +242,7 @@ static const cl_icd_dispatch table = {
 	.clGetPlatformInfo = odd_platform_info,
 	.clGetDeviceIDs = odd_device_ids,
 	.clGetDeviceInfo = odd_device_info,
+	STUB(clGetExtensionFunctionAddressForPlatform),
 	.clCreateContext = odd_context,
 	.clCreateBuffer = odd_buffer,
 	.clCreateSampler = odd_sampler,

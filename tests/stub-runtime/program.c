@@ -355,6 +355,31 @@ cl_int clGetKernelSubGroupInfo(cl_kernel kernel, cl_device_id device, cl_kernel_
 	}
 }
 
+/* From all that it is given, so that it can be told whether that has come. */
+static cl_int CL_API_CALL suggest(cl_command_queue queue, cl_kernel kernel, cl_uint dims,
+				  const size_t *offset, const size_t *global, size_t *suggested)
+{
+	STUB_REFUSE(!stub_get(queue, STUB_QUEUE), CL_INVALID_COMMAND_QUEUE);
+	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
+	for (size_t i = 0; i < STUB_ARGS; i++)
+		STUB_REFUSE(!kernel->set[i], CL_INVALID_KERNEL_ARGS);
+	STUB_REFUSE(!dims || dims > 3, CL_INVALID_WORK_DIMENSION);
+	for (cl_uint i = 0; i < dims; i++)
+		STUB_REFUSE(!global[i], CL_INVALID_GLOBAL_WORK_SIZE);
+	STUB_REFUSE(!suggested, CL_INVALID_VALUE);
+	for (cl_uint i = 0; i < dims; i++)
+		suggested[i] =
+			(offset && offset[i] ? 2 : 1) + (size_t)kernel->number + global[i] % 8;
+	return CL_SUCCESS;
+}
+
+/* The only function of an extension that there is. */
+void *clGetExtensionFunctionAddressForPlatform(cl_platform_id of, const char *name)
+{
+	(void)of;
+	return strcmp(name, "clGetKernelSuggestedLocalWorkSizeKHR") == 0 ? (void *)suggest : NULL;
+}
+
 cl_int clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, const void *value)
 {
 	STUB_REFUSE(!stub_get(kernel, STUB_KERNEL), CL_INVALID_KERNEL);
@@ -368,6 +393,7 @@ cl_int clSetKernelArg(cl_kernel kernel, cl_uint index, size_t size, const void *
 	case 1:
 		STUB_REFUSE(!value, CL_INVALID_ARG_VALUE);
 		STUB_REFUSE(size != sizeof(cl_int), CL_INVALID_ARG_SIZE);
+		memcpy(&kernel->number, value, sizeof kernel->number);
 		break;
 	case 2:
 		STUB_REFUSE(value, CL_INVALID_ARG_VALUE);

@@ -118,6 +118,7 @@ struct _cl_kernel {
 	cl_program program;
 	cl_mem buffer, image; /* arguments, lent as in any runtime */
 	cl_sampler sampler;
+	cl_int number;
 	bool set[STUB_ARGS];
 };
 

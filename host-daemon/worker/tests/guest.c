@@ -118,8 +118,8 @@ static uint64_t mail_about(const struct mail *mail)
 		return ((const Gcl__BinariesAnswer *)mail->message)->request;
 	case GCL_ANSWER_ARG_PROBE:
 		return ((const Gcl__ArgProbeAnswer *)mail->message)->request;
-	case GCL_ANSWER_SUB_GROUP:
-		return ((const Gcl__SubGroupAnswer *)mail->message)->request;
+	case GCL_ANSWER_SIZES:
+		return ((const Gcl__SizesAnswer *)mail->message)->request;
 	case GCL_ANSWER_SPECIALIZE:
 		return ((const Gcl__SpecializeAnswer *)mail->message)->request;
 	default:

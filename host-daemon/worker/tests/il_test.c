@@ -132,7 +132,7 @@ static void sub_groups(void **state)
 	uint64_t program = il_program(guest, il, sizeof il - 1, CL_SUCCESS);
 	Gcl__SubGroupAsk message = GCL__SUB_GROUP_ASK__INIT;
 	uint64_t inputs[] = {64, 0, 0, 0};
-	const Gcl__SubGroupAnswer *answer;
+	const Gcl__SizesAnswer *answer;
 
 	guest_build(guest, program, "");
 	message.kernel = guest_kernel(guest, program, "k");
@@ -142,7 +142,7 @@ static void sub_groups(void **state)
 	message.n_inputs = 1;
 	message.outputs = 3;
 	assert_int_equal(guest_send(guest, GCL_SUB_GROUP_ASK, &message), 0);
-	answer = guest_answer(guest, GCL_ANSWER_SUB_GROUP);
+	answer = guest_answer(guest, GCL_ANSWER_SIZES);
 	assert_int_equal(answer->status, CL_SUCCESS);
 	assert_int_equal(answer->n_outputs, 3);
 	assert_int_equal(answer->outputs[1], 2);
@@ -150,7 +150,7 @@ static void sub_groups(void **state)
 	assert_int_equal(told.input_count, 1);
 	message.name = 0x7dea;
 	assert_int_equal(guest_send(guest, GCL_SUB_GROUP_ASK, &message), 0);
-	answer = guest_answer(guest, GCL_ANSWER_SUB_GROUP);
+	answer = guest_answer(guest, GCL_ANSWER_SIZES);
 	assert_int_equal(answer->status, CL_INVALID_VALUE);
 	assert_int_equal(answer->n_outputs, 0);
 	guest_release(guest, message.kernel);
