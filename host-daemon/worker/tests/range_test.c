@@ -22,7 +22,7 @@ static void ranges(void **state)
 static void dense_layouts(void **state)
 {
 	size_t row = 0, slice = 0;
-	uint64_t end;
+	uint64_t end = 0;
 
 	(void)state;
 	assert_true(gcl_layout_end(NULL, (size_t[]){4, 3, 2}, &row, &slice, &end));
@@ -34,7 +34,7 @@ static void dense_layouts(void **state)
 static void pitched_layouts(void **state)
 {
 	size_t row = 10, slice = 100;
-	uint64_t end;
+	uint64_t end = 0;
 
 	(void)state;
 	assert_true(gcl_layout_end((size_t[]){1, 2, 3}, (size_t[]){4, 3, 2}, &row, &slice, &end));
