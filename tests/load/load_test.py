@@ -4,7 +4,7 @@
 
 load_test.py [-v] [CLASS[.test]...]: environment as for tests/faults/faults.py, and
 
-GUESTCL_LOAD_SECONDS   how long the VMs run (20; 600 for the long run)
+GUESTCL_LOAD_SECONDS   how long the VMs run (30; 600 for the long run)
 GUESTCL_LOAD_REAL      how many VMs in QEMU there are beside the 64 (3)
 GUESTCL_LOAD_SESSIONS  how many sessions are opened and closed one after another (400; 10000)
 GUESTCL_SEED           repeats what chance did in a run, which prints it
@@ -34,7 +34,7 @@ from host import Guest, Host, wait_until
 from steady import Steady
 from vms import Group, Real, native_picture
 
-SECONDS = float(os.environ.get("GUESTCL_LOAD_SECONDS", "20"))
+SECONDS = float(os.environ.get("GUESTCL_LOAD_SECONDS", "30"))
 REAL = int(os.environ.get("GUESTCL_LOAD_REAL", "3"))
 SESSIONS = int(os.environ.get("GUESTCL_LOAD_SESSIONS", "400"))
 SEED = int(os.environ.get("GUESTCL_SEED", os.getpid()))
