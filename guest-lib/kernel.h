@@ -19,4 +19,8 @@ bool gcl_kernel_uniform(const struct _cl_kernel *kernel, const struct _cl_device
 const Gcl__KernelDevice *gcl_kernel_device(const struct _cl_kernel *kernel,
 					   const struct _cl_device_id *device);
 
+/** gcl_sizes_take() - the host's answer, a SizesAnswer, which is freed: @count sizes. Return:
+ * CL_SUCCESS or what the host said. */
+cl_int gcl_sizes_take(ProtobufCMessage *reply, size_t count, size_t *sizes);
+
 #endif

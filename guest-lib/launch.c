@@ -214,7 +214,6 @@ static cl_int local_size_ask(cl_command_queue queue, cl_kernel kernel, Gcl__Laun
 			     size_t *suggested)
 {
 	Gcl__LocalSizeAsk message = GCL__LOCAL_SIZE_ASK__INIT;
-	const Gcl__SizesAnswer *answer;
 	ProtobufCMessage *reply;
 	cl_int status;
 
@@ -227,16 +226,7 @@ static cl_int local_size_ask(cl_command_queue queue, cl_kernel kernel, Gcl__Laun
 			 &reply);
 	args_give_back_locked(kernel, launch);
 	pthread_mutex_unlock(&kernel->lock);
-	if (status != CL_SUCCESS)
-		return status;
-	answer = (const Gcl__SizesAnswer *)reply;
-	status = answer->status;
-	if (status == CL_SUCCESS && answer->n_outputs != launch->dims)
-		status = CL_OUT_OF_RESOURCES;
-	for (size_t i = 0; status == CL_SUCCESS && i < launch->dims; i++)
-		suggested[i] = answer->outputs[i];
-	protobuf_c_message_free_unpacked(reply, NULL);
-	return status;
+	return status == CL_SUCCESS ? gcl_sizes_take(reply, launch->dims, suggested) : status;
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clGetKernelSuggestedLocalWorkSizeKHR(

@@ -54,15 +54,26 @@ static cl_device_id device_get(const struct _cl_kernel *kernel, cl_device_id dev
 	return NULL;
 }
 
+cl_int gcl_sizes_take(ProtobufCMessage *reply, size_t count, size_t *sizes)
+{
+	const Gcl__SizesAnswer *answer = (const Gcl__SizesAnswer *)reply;
+	cl_int status = answer->status;
+
+	if (status == CL_SUCCESS && answer->n_outputs != count)
+		status = CL_OUT_OF_RESOURCES;
+	for (size_t i = 0; status == CL_SUCCESS && i < count; i++)
+		sizes[i] = answer->outputs[i];
+	protobuf_c_message_free_unpacked(reply, NULL);
+	return status;
+}
+
 static cl_int sub_group_ask(cl_kernel kernel, const struct _cl_device_id *device,
 			    cl_kernel_sub_group_info name, const struct shape *shape,
 			    size_t input_count, const size_t *input, size_t *output)
 {
 	Gcl__SubGroupAsk message = GCL__SUB_GROUP_ASK__INIT;
 	uint64_t inputs[DIMS_MAX];
-	const Gcl__SizesAnswer *answer;
 	ProtobufCMessage *reply;
-	cl_int status;
 
 	for (size_t i = 0; i < input_count; i++)
 		inputs[i] = input[i];
@@ -74,14 +85,7 @@ static cl_int sub_group_ask(cl_kernel kernel, const struct _cl_device_id *device
 	message.outputs = (uint32_t)shape->outputs;
 	TRY(gcl_ask(kernel->base.session, GCL_SUB_GROUP_ASK, &message.base, GCL_ANSWER_SIZES,
 		    &reply));
-	answer = (const Gcl__SizesAnswer *)reply;
-	status = answer->status;
-	if (status == CL_SUCCESS && answer->n_outputs != shape->outputs)
-		status = CL_OUT_OF_RESOURCES;
-	for (size_t i = 0; status == CL_SUCCESS && i < shape->outputs; i++)
-		output[i] = answer->outputs[i];
-	protobuf_c_message_free_unpacked(reply, NULL);
-	return status;
+	return gcl_sizes_take(reply, shape->outputs, output);
 }
 
 CL_API_ENTRY cl_int CL_API_CALL clGetKernelSubGroupInfo(cl_kernel kernel, cl_device_id device,
