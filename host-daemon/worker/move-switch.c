@@ -13,10 +13,9 @@
 
 /* How long the queues may take to the end of their commands; and how often that is tried. */
 #define DRAIN_MS  1000u
-#define TRIES_MAX 5u
+#define TRIES_MAX 12u
 
-/* The same, while the program has user events to set: it may be that which they wait for. Twice as
- * long with each try, as it may be that they are just slow. */
+/* The same, while the program has user events to set: it may be that which they wait for. */
 #define DRAIN_UNSET_MS 50u
 
 /* Without a byte for so long copying is given up; and so long that takes when there is a
@@ -56,10 +55,8 @@ static bool drain_await(struct gcl_move *move)
 
 static bool drain(struct gcl_move *move)
 {
-	unsigned most = DRAIN_MS;
+	unsigned most = move->worker->sides.unset ? DRAIN_UNSET_MS : DRAIN_MS;
 
-	if (move->worker->sides.unset && DRAIN_UNSET_MS << move->tries < DRAIN_MS)
-		most = DRAIN_UNSET_MS << move->tries;
 	if (!drain_await(move)) {
 		move->result = GCL_MOVE_MEMORY_HERE;
 		return false;
