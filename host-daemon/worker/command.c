@@ -73,6 +73,8 @@ int gcl_command_begin(struct gcl_worker *worker, const Gcl__Command *message,
 		return err;
 	if (queue->failed)
 		command->failed = queue->failed;
+	if (gcl_gated_find(worker, message, command))
+		return -ENOMEM;
 	if (message->event == 0)
 		return 0;
 	if (worker->sides.replaying) {
@@ -173,6 +175,8 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 
 	if (command->failed)
 		status = command->failed;
+	if (status != CL_SUCCESS || !command->event)
+		gcl_gated_drop(command);
 	if ((status != CL_SUCCESS || !command->event) && gcl_side_withholds(worker, command->side))
 		return command_withhold(worker, command);
 	if (status != CL_SUCCESS || !command->event)
@@ -184,7 +188,7 @@ int gcl_command_end(struct gcl_worker *worker, struct gcl_command *command, cl_i
 	/* Most programs wait for what they read. */
 	if (command->payload_size && entry)
 		gcl_page_add(&worker->page->task.waits, 1);
-	if (gcl_settled(worker, command))
+	if (command->gate_count ? gcl_gated_note(worker, command) : gcl_settled(worker, command))
 		return -ENOMEM;
 	if (queue->in_order) {
 		if (queue->last)

@@ -41,6 +41,8 @@ int gcl_handle_user_event_set(struct gcl_worker *worker, const struct gcl_call *
 		return 0;
 	/* What waits for it begins. */
 	gcl_gate_pass_all(worker);
+	if (gcl_gated_open(worker, entry->id))
+		return -ENOMEM;
 	status = clSetUserEventStatus(entry->handle, message->status);
 	if (status) {
 		gcl_log_peer(event, "clSetUserEventStatus: %d", status);

@@ -374,13 +374,12 @@ void gcl_journal_spoil(struct gcl_worker *worker, const struct gcl_mem *root)
 		gcl_journal_break(worker, GCL_REPLAY_SHARED);
 }
 
-void gcl_journal_use(struct gcl_worker *worker, const struct gcl_command *command,
-		     const struct gcl_use *use)
+void gcl_journal_use(struct gcl_worker *worker, unsigned side, const struct gcl_use *use)
 {
 	const struct gcl_journal *journal = worker->sides.journal;
 	struct gcl_mem *root = gcl_mem_root(use->mem);
 
-	if (command->side == GCL_HOME) {
+	if (side == GCL_HOME) {
 		if (use->access & GCL_ACCESS_WRITE)
 			gcl_journal_spoil(worker, root);
 		return;

@@ -114,9 +114,8 @@ bool gcl_journal_yield(struct gcl_worker *worker);
 void gcl_journal_add(struct gcl_worker *worker, const struct gcl_call *call, const void *body,
 		     size_t size);
 
-/** gcl_journal_use() - @command, which is about to be enqueued, does @use. */
-void gcl_journal_use(struct gcl_worker *worker, const struct gcl_command *command,
-		     const struct gcl_use *use);
+/** gcl_journal_use() - a command on @side, which is about to be enqueued, does @use. */
+void gcl_journal_use(struct gcl_worker *worker, unsigned side, const struct gcl_use *use);
 
 /** gcl_journal_spoil() - the home copy of @root is going to be changed, or to go. */
 void gcl_journal_spoil(struct gcl_worker *worker, const struct gcl_mem *root);

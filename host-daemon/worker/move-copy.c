@@ -18,8 +18,6 @@
 /* What is smaller is copied while the program stands, even if all of it has changed. */
 #define LEFT_BYTES (256u << 10)
 
-#define BIT(side) ((uint8_t)(1u << (side)))
-
 /* Does it have to be copied, or copied again? What a command has lent to another side meanwhile may
  * not be there yet; it is when the program stands. */
 static bool item_wanted(const struct gcl_move *move, const struct gcl_moving_item *item)
@@ -72,7 +70,7 @@ static struct gcl_copy_sums *item_sums(const struct gcl_move *move, struct gcl_m
 
 	if (!contents->sums)
 		contents->sums = gcl_copy_sums_create(gcl_mem_bytes(item->root));
-	else if (whole || !(contents->summed & BIT(move->to)))
+	else if (whole || !(contents->summed & GCL_SIDE_BIT(move->to)))
 		gcl_copy_sums_forget(contents->sums);
 	return whole ? NULL : contents->sums;
 }
@@ -93,7 +91,7 @@ static cl_int item_fill(struct gcl_move *move, struct gcl_moving_item *item)
 		return status;
 	if (move->to == GCL_HOME)
 		gcl_journal_spoil(move->worker, item->root);
-	item->root->contents.summed = BIT(move->to);
+	item->root->contents.summed = GCL_SIDE_BIT(move->to);
 	item->copy.sums = sums;
 	item->copy.still = move->still;
 	item->copy.cancel = &move->cancel;

@@ -23,8 +23,6 @@
 #define STILL_MS  5000u
 #define CANCEL_MS 1000u
 
-#define BIT(side) ((uint8_t)(1u << (side)))
-
 /* Everything that the queues have to do, and all that writes to what they have used. */
 static bool drain_await(struct gcl_move *move)
 {
@@ -151,9 +149,9 @@ static void contents_switch(struct gcl_move *move)
 
 		if (!item->copied || contents->written > item->ahead)
 			continue;
-		contents->valid |= BIT(move->to);
+		contents->valid |= GCL_SIDE_BIT(move->to);
 		/* All sides that have the contents hold the same. */
-		if (contents->summed & BIT(move->to))
+		if (contents->summed & GCL_SIDE_BIT(move->to))
 			contents->summed = contents->valid;
 	}
 }
@@ -174,7 +172,7 @@ static void home_free(struct gcl_move *move)
 
 		/* Shared virtual memory might not be had at its address again. */
 		if (!root->svm && !(root->contents.users & others) &&
-		    root->contents.valid & BIT(move->to))
+		    root->contents.valid & GCL_SIDE_BIT(move->to))
 			gcl_mem_leave(move->worker, root, GCL_HOME);
 	}
 }

@@ -178,6 +178,8 @@ int gcl_handle_marker(struct gcl_worker *worker, const struct gcl_call *call)
 	cl_int status = CL_SUCCESS;
 	int err = gcl_command_begin(worker, message->command, &command);
 
+	if (!err)
+		err = gcl_gated_order(worker, &command, !command.wait_count, false);
 	if (err)
 		return err;
 	if (!command.failed)
@@ -193,6 +195,8 @@ int gcl_handle_barrier(struct gcl_worker *worker, const struct gcl_call *call)
 	cl_int status = CL_SUCCESS;
 	int err = gcl_command_begin(worker, message->command, &command);
 
+	if (!err)
+		err = gcl_gated_order(worker, &command, !command.wait_count, true);
 	if (err)
 		return err;
 	if (!command.failed)

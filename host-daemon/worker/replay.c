@@ -28,8 +28,6 @@
 /* Beyond replay-time, for what is done again to get on. */
 #define REPLAY_SPARE_NS 5000000000u
 
-#define BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
-
 /* What the guest was told of, in that order: see struct gcl_tells. */
 struct told {
 	struct gcl_tell tell;
@@ -376,8 +374,8 @@ static void contents_restore(struct gcl_worker *worker, const struct gcl_journal
 		struct gcl_contents *contents =
 			&gcl_container_of(it, struct gcl_mem, twins)->contents;
 
-		if (contents->journaled == journal->epoch && !(contents->valid & BIT(GCL_HOME))) {
-			contents->valid = BIT(GCL_HOME);
+		if (contents->journaled == journal->epoch && !(contents->valid & GCL_SIDE_BIT(GCL_HOME))) {
+			contents->valid = GCL_SIDE_BIT(GCL_HOME);
 			contents->written = ++worker->sides.clock;
 		}
 		gcl_contents_leave(contents, journal->side);

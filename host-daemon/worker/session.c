@@ -41,6 +41,7 @@ void gcl_worker_fini(struct gcl_worker *worker)
 	gcl_programs_refused_drop(worker);
 	gcl_journal_free(worker, steal_pointer(&worker->sides.journal));
 	gcl_replay_fini(worker);
+	gcl_gated_lose(worker, GCL_SIDES);
 	gcl_tables_fini(worker);
 	gcl_completions_fini(worker);
 	gcl_quota_fini(&worker->quota);

@@ -19,9 +19,6 @@
 #include "jobs.h"
 #include "worker.h"
 
-/* No side is beyond, which the compiler can't know. */
-#define BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
-
 /* What one command needs, on its way. */
 struct loan {
 	struct gcl_job job;
@@ -31,129 +28,6 @@ struct loan {
 	size_t count;
 	struct gcl_copy copies[];
 };
-
-/* ------------------------------------------------------------ contents */
-
-void gcl_contents_init(struct gcl_contents *contents, bool defined)
-{
-	contents->valid = defined ? BIT(GCL_HOME) : GCL_SIDES_ALL;
-}
-
-static void writers_clear(struct gcl_contents *contents, bool all)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < contents->writer_count; i++) {
-		struct gcl_writer writer = contents->writers[i];
-
-		if (!all && gcl_event_status(writer.event) > CL_COMPLETE)
-			contents->writers[kept++] = writer;
-		else
-			clReleaseEvent(writer.event);
-	}
-	contents->writer_count = kept;
-}
-
-void gcl_contents_fini(struct gcl_contents *contents)
-{
-	writers_clear(contents, true);
-	free(contents->writers);
-	gcl_copy_sums_destroy(contents->sums);
-	for (unsigned i = 0; i < GCL_SIDES; i++)
-		if (contents->arriving[i])
-			clReleaseEvent(contents->arriving[i]);
-}
-
-static int writer_add(struct gcl_contents *contents, cl_event event, unsigned side)
-{
-	if (contents->writer_count == contents->writer_room) {
-		uint32_t room = contents->writer_room ? 2 * contents->writer_room : 4;
-		struct gcl_writer *grown;
-
-		writers_clear(contents, false);
-		if (contents->writer_count > contents->writer_room / 2 || !contents->writers) {
-			grown = realloc(contents->writers, room * sizeof *grown);
-			if (!grown)
-				return -ENOMEM;
-			contents->writers = grown;
-			contents->writer_room = room;
-		}
-	}
-	clRetainEvent(event);
-	contents->writers[contents->writer_count++] = (struct gcl_writer){event, side};
-	return 0;
-}
-
-size_t gcl_contents_writers(struct gcl_mem *root, cl_event *events)
-{
-	struct gcl_contents *contents = &root->contents;
-	size_t count = 0;
-
-	writers_clear(contents, false);
-	for (uint32_t i = 0; i < contents->writer_count; i++)
-		events[count++] = contents->writers[i].event;
-	for (unsigned i = 0; i < GCL_SIDES; i++)
-		if (contents->arriving[i])
-			events[count++] = contents->arriving[i];
-	return count;
-}
-
-void gcl_contents_arrive(struct gcl_contents *contents, unsigned side, cl_event event)
-{
-	clRetainEvent(event);
-	if (contents->arriving[side])
-		clReleaseEvent(contents->arriving[side]);
-	contents->arriving[side] = event;
-}
-
-void gcl_contents_leave(struct gcl_contents *contents, unsigned side)
-{
-	if (contents->valid != GCL_SIDES_ALL)
-		contents->valid &= (uint8_t)~BIT(side);
-	contents->summed = 0;
-	if (contents->arriving[side])
-		clReleaseEvent(contents->arriving[side]);
-	contents->arriving[side] = NULL;
-	for (uint32_t i = 0; i < contents->writer_count;) {
-		if (contents->writers[i].side == side) {
-			clReleaseEvent(contents->writers[i].event);
-			contents->writers[i] = contents->writers[--contents->writer_count];
-		} else {
-			i++;
-		}
-	}
-}
-
-/* What came, or didn't. */
-static void arrival_look(struct gcl_contents *contents, unsigned side)
-{
-	cl_event arriving = contents->arriving[side % GCL_SIDES];
-	cl_int status = arriving ? gcl_event_status(arriving) : CL_SUBMITTED;
-
-	if (status > CL_COMPLETE)
-		return;
-	if (status < CL_COMPLETE && contents->valid != BIT(side))
-		contents->valid &= (uint8_t)~BIT(side);
-	clReleaseEvent(arriving);
-	contents->arriving[side % GCL_SIDES] = NULL;
-}
-
-bool gcl_contents_on(struct gcl_mem *root, unsigned side)
-{
-	arrival_look(&root->contents, side);
-	return root->contents.valid & BIT(side);
-}
-
-bool gcl_contents_arriving(struct gcl_mem *root)
-{
-	bool any = false;
-
-	for (unsigned i = 0; i < GCL_SIDES; i++) {
-		arrival_look(&root->contents, i);
-		any |= root->contents.arriving[i] != NULL;
-	}
-	return any;
-}
 
 /* ------------------------------------------------------------ uses */
 
@@ -175,21 +49,53 @@ int gcl_use_note(struct gcl_worker *worker, struct gcl_command *command, struct 
 	return 0;
 }
 
-static void use_tell(struct gcl_worker *worker, const struct gcl_command *command,
+static struct gcl_needs needs_of(const struct gcl_command *command)
+{
+	return (struct gcl_needs){
+		.context = command->queue->context,
+		.side = command->side,
+		.queue = command->queue->id,
+		.uses = command->uses,
+		.count = command->use_count,
+	};
+}
+
+static void use_tell(struct gcl_worker *worker, const struct gcl_needs *needs,
 		     const struct gcl_use *use)
 {
 	struct gcl_contents *contents = &gcl_mem_root(use->mem)->contents;
 
 	if (worker->sides.journal)
-		gcl_journal_use(worker, command, use);
-	contents->users |= gcl_queue_bit(command->queue->id);
+		gcl_journal_use(worker, needs->side, use);
+	contents->users |= gcl_queue_bit(needs->queue);
 	if (use->access & GCL_ACCESS_WRITE) {
-		contents->valid = BIT(command->side);
-		contents->summed &= (uint8_t)~BIT(command->side);
+		contents->valid = GCL_SIDE_BIT(needs->side);
+		contents->summed &= (uint8_t)~GCL_SIDE_BIT(needs->side);
 		contents->written = ++worker->sides.clock;
 	} else if (contents->valid != GCL_SIDES_ALL) {
-		contents->valid |= BIT(command->side);
+		contents->valid |= GCL_SIDE_BIT(needs->side);
 	}
+}
+
+/* Of one that is gated: that it will. */
+static void use_foretell(struct gcl_worker *worker, const struct gcl_needs *needs,
+			 const struct gcl_use *use)
+{
+	if (worker->sides.journal)
+		gcl_journal_use(worker, needs->side, use);
+	gcl_mem_root(use->mem)->contents.users |= gcl_queue_bit(needs->queue);
+}
+
+static int writes_note(const struct gcl_needs *needs, cl_event event)
+{
+	for (unsigned i = 0; i < needs->count; i++) {
+		const struct gcl_use *use = &needs->uses[i];
+
+		if (use->access & GCL_ACCESS_WRITE &&
+		    gcl_contents_write(&gcl_mem_root(use->mem)->contents, event, needs->side))
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 /* ------------------------------------------------------------ loans */
@@ -249,7 +155,7 @@ static unsigned side_of(uint8_t valid)
 {
 	unsigned side = GCL_HOME;
 
-	while (side < GCL_SIDES - 1 && !(valid & BIT(side)))
+	while (side < GCL_SIDES - 1 && !(valid & GCL_SIDE_BIT(side)))
 		side++;
 	return side;
 }
@@ -282,7 +188,7 @@ cl_int gcl_copy_fill(struct gcl_worker *worker, struct gcl_mem *root, unsigned f
 	/* A kernel must not read what is for writing alone. */
 	if (!(root->flags & CL_MEM_WRITE_ONLY))
 		copy->hasher = gcl_hasher_get(root->context->hashers[from]);
-	root->contents.summed &= (uint8_t)~BIT(to);
+	root->contents.summed &= (uint8_t)~GCL_SIDE_BIT(to);
 	return CL_SUCCESS;
 }
 
@@ -296,41 +202,42 @@ void gcl_copy_fini(struct gcl_copy *copy)
 }
 
 /* Roots that are needed here and aren't. Return: how many; some may be listed twice. */
-static size_t missing_count(const struct gcl_command *command)
+static size_t missing_count(const struct gcl_needs *needs)
 {
 	size_t count = 0;
 
-	for (unsigned i = 0; i < command->use_count; i++) {
-		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
+	for (unsigned i = 0; i < needs->count; i++) {
+		struct gcl_mem *root = gcl_mem_root(needs->uses[i].mem);
 
-		count += command->uses[i].access != GCL_ACCESS_REPLACE &&
-			 !gcl_contents_on(root, command->side);
+		count += needs->uses[i].access != GCL_ACCESS_REPLACE &&
+			 !gcl_contents_on(root, needs->side);
 	}
 	return count;
 }
 
-static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command, struct loan *loan)
+static cl_int copies_fill(struct gcl_worker *worker, const struct gcl_needs *needs,
+			  struct loan *loan)
 {
-	for (unsigned i = 0; i < command->use_count; i++) {
-		struct gcl_mem *root = gcl_mem_root(command->uses[i].mem);
+	for (unsigned i = 0; i < needs->count; i++) {
+		struct gcl_mem *root = gcl_mem_root(needs->uses[i].mem);
 		struct gcl_contents *contents = &root->contents;
 		cl_int status;
 
-		if (command->uses[i].access == GCL_ACCESS_REPLACE ||
-		    contents->valid & BIT(command->side))
+		if (needs->uses[i].access == GCL_ACCESS_REPLACE ||
+		    contents->valid & GCL_SIDE_BIT(needs->side))
 			continue;
 		/* It was lost with a server. */
 		if (!contents->valid)
 			return CL_DEVICE_NOT_AVAILABLE;
-		status = gcl_copy_fill(worker, root, side_of(contents->valid), command->side,
+		status = gcl_copy_fill(worker, root, side_of(contents->valid), needs->side,
 				       &loan->copies[loan->count]);
 		if (status != CL_SUCCESS)
 			return status;
 		loan->count++;
-		if (command->side == GCL_HOME)
+		if (needs->side == GCL_HOME)
 			gcl_journal_spoil(worker, root);
-		contents->valid |= BIT(command->side);
-		gcl_contents_arrive(contents, command->side, loan->arrival);
+		contents->valid |= GCL_SIDE_BIT(needs->side);
+		gcl_contents_arrive(contents, needs->side, loan->arrival);
 	}
 	return CL_SUCCESS;
 }
@@ -343,26 +250,27 @@ static cl_int copies_fill(struct gcl_worker *worker, struct gcl_command *command
  * Return: events in the arena, each with a reference, *@count of them, and room for one more; NULL
  * without memory.
  */
-static cl_event *before_list(struct gcl_worker *worker, const struct gcl_command *command,
+static cl_event *before_list(struct gcl_worker *worker, const struct gcl_needs *needs,
 			     size_t *count)
 {
 	size_t room = 1;
 	cl_event *events;
 
-	for (unsigned i = 0; i < command->use_count; i++)
-		room += gcl_contents_writers_max(&gcl_mem_root(command->uses[i].mem)->contents);
+	for (unsigned i = 0; i < needs->count; i++)
+		room += gcl_contents_writers_max(&gcl_mem_root(needs->uses[i].mem)->contents);
 	events = gcl_arena_alloc(&worker->arena, room * sizeof *events);
 	*count = 0;
-	for (unsigned i = 0; events && i < command->use_count; i++)
-		*count += gcl_contents_writers(gcl_mem_root(command->uses[i].mem), events + *count);
+	for (unsigned i = 0; events && i < needs->count; i++)
+		*count += gcl_contents_writers(gcl_mem_root(needs->uses[i].mem), events + *count);
 	for (size_t i = 0; events && i < *count; i++)
 		clRetainEvent(events[i]);
 	return events;
 }
 
-/* Of @missing objects of @context, none of which is in it yet. */
+/* Of @missing objects of @context, none of which is in it yet.
+ * @arrival: the event to set; NULL: one is made */
 static cl_int loan_create(struct gcl_worker *worker, struct gcl_context *context, unsigned side,
-			  size_t missing, struct loan **out)
+			  cl_event arrival, size_t missing, struct loan **out)
 {
 	struct loan *loan = calloc(1, sizeof *loan + missing * sizeof loan->copies[0]);
 	cl_int status = CL_SUCCESS;
@@ -375,6 +283,9 @@ static cl_int loan_create(struct gcl_worker *worker, struct gcl_context *context
 	atomic_fetch_add(&worker->sides.loans, 1);
 	loan->job.run = loan_run;
 	loan->job.drop = loan_drop;
+	if (arrival)
+		clRetainEvent(arrival);
+	loan->arrival = arrival;
 	if (!worker->sides.lending)
 		worker->sides.lending = gcl_jobs_create("lend");
 	if (!worker->sides.room)
@@ -382,22 +293,8 @@ static cl_int loan_create(struct gcl_worker *worker, struct gcl_context *context
 	if (!worker->sides.lending || !worker->sides.room)
 		return CL_OUT_OF_HOST_MEMORY;
 	there = gcl_context_on(worker, context, side, &status);
-	if (status == CL_SUCCESS)
+	if (status == CL_SUCCESS && !arrival)
 		loan->arrival = clCreateUserEvent(there, &status);
-	return status;
-}
-
-static cl_int loan_make(struct gcl_worker *worker, struct gcl_command *command, size_t missing,
-			struct loan **out)
-{
-	cl_int status = loan_create(worker, command->queue->context, command->side, missing, out);
-	struct loan *loan = *out;
-
-	if (status == CL_SUCCESS)
-		status = clEnqueueMarkerWithWaitList(command->queue->handle, command->wait_count,
-						     command->waits, &loan->marker);
-	if (status == CL_SUCCESS)
-		status = copies_fill(worker, command, loan);
 	return status;
 }
 
@@ -405,7 +302,7 @@ bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned
 {
 	struct gcl_contents *contents = &root->contents;
 	struct loan *loan;
-	cl_int status = loan_create(worker, root->context, side, 1, &loan);
+	cl_int status = loan_create(worker, root->context, side, NULL, 1, &loan);
 
 	if (status == CL_SUCCESS)
 		status = gcl_copy_fill(worker, root, side_of(contents->valid), side,
@@ -414,7 +311,7 @@ bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned
 		loan->count = 1;
 		if (side == GCL_HOME)
 			gcl_journal_spoil(worker, root);
-		contents->valid |= BIT(side);
+		contents->valid |= GCL_SIDE_BIT(side);
 		gcl_contents_arrive(contents, side, loan->arrival);
 		loan_begin(loan, CL_COMPLETE);
 	} else if (loan) {
@@ -423,28 +320,76 @@ bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned
 	return status == CL_SUCCESS;
 }
 
-/* Sends what is missing. */
-static cl_int lend(struct gcl_worker *worker, struct gcl_command *command, size_t missing)
+/* Begins @loan when all before it is complete, and @marker, too, if there is one. The references of
+ * @before are given back. */
+static cl_int loan_await(struct loan *loan, cl_event *before, size_t count, cl_event marker)
 {
-	struct loan *loan;
-	size_t count, held;
-	cl_event *before = before_list(worker, command, &held);
-	cl_int status;
+	cl_int status = CL_SUCCESS;
+	size_t held = count;
 
-	if (!before)
-		return CL_OUT_OF_HOST_MEMORY;
-	status = loan_make(worker, command, missing, &loan);
-	count = held;
-	if (status == CL_SUCCESS)
-		before[count++] = loan->marker;
-	if (status == CL_SUCCESS && gcl_gather(before, count, loan_begin, loan))
+	if (marker)
+		before[count++] = marker;
+	if (gcl_gather(before, count, loan_begin, loan))
 		status = CL_OUT_OF_HOST_MEMORY;
 	while (held)
 		clReleaseEvent(before[--held]);
+	return status;
+}
+
+static cl_int loan_fill(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
+			size_t missing, struct loan **loan)
+{
+	cl_int status =
+		loan_create(worker, needs->context, needs->side, arrival, missing, loan);
+
+	return status == CL_SUCCESS ? copies_fill(worker, needs, *loan) : status;
+}
+
+/* Sends what is missing. */
+static cl_int lend(struct gcl_worker *worker, const struct gcl_command *command, size_t missing)
+{
+	struct gcl_needs needs = needs_of(command);
+	struct loan *loan = NULL;
+	size_t count;
+	cl_event *before = before_list(worker, &needs, &count);
+	cl_int status = before ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+
+	if (status == CL_SUCCESS)
+		status = loan_fill(worker, &needs, NULL, missing, &loan);
+	if (status == CL_SUCCESS)
+		status = clEnqueueMarkerWithWaitList(command->queue->handle, command->wait_count,
+						     command->waits, &loan->marker);
+	if (status == CL_SUCCESS) {
+		status = loan_await(loan, before, count, loan->marker);
+	} else {
+		for (size_t i = 0; before && i < count; i++)
+			clReleaseEvent(before[i]);
+	}
 	if (status == CL_SUCCESS)
 		clFlush(command->queue->handle);
 	else if (loan)
 		loan_end(loan, status);
+	return status;
+}
+
+/* The same, late. What is on its way to the same place is waited for, too. */
+static cl_int lend_late(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival)
+{
+	struct loan *loan = NULL;
+	size_t count;
+	cl_event *before = before_list(worker, needs, &count);
+	cl_int status = before ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+
+	if (status == CL_SUCCESS)
+		status = loan_fill(worker, needs, arrival, missing_count(needs), &loan);
+	if (status == CL_SUCCESS) {
+		status = loan_await(loan, before, count, NULL);
+	} else {
+		for (size_t i = 0; before && i < count; i++)
+			clReleaseEvent(before[i]);
+	}
+	if (status != CL_SUCCESS && loan)
+		loan_free(loan);
 	return status;
 }
 
@@ -474,12 +419,17 @@ static cl_int arrivals_await(struct gcl_worker *worker, struct gcl_command *comm
 
 static cl_int settle(struct gcl_worker *worker, struct gcl_command *command)
 {
+	struct gcl_needs needs = needs_of(command);
 	cl_int status = CL_SUCCESS;
 	size_t missing;
 
-	for (unsigned i = 0; i < command->use_count && status == CL_SUCCESS; i++)
-		gcl_mem_on(worker, command->uses[i].mem, command->side, &status);
-	missing = status == CL_SUCCESS ? missing_count(command) : 0;
+	for (unsigned i = 0; i < needs.count && status == CL_SUCCESS; i++)
+		gcl_mem_on(worker, needs.uses[i].mem, needs.side, &status);
+	if (status != CL_SUCCESS)
+		return status;
+	if (command->gate_count)
+		return gcl_gated_hold(worker, command);
+	missing = missing_count(&needs);
 	if (missing)
 		status = lend(worker, command, missing);
 	return status == CL_SUCCESS ? arrivals_await(worker, command) : status;
@@ -487,25 +437,51 @@ static cl_int settle(struct gcl_worker *worker, struct gcl_command *command)
 
 void gcl_settle(struct gcl_worker *worker, struct gcl_command *command)
 {
+	struct gcl_needs needs;
+
 	if (!command->use_count || command->failed || command->settled)
 		return;
 	command->settled = true;
 	if (worker->sides.active)
 		command->failed = settle(worker, command);
-	for (unsigned i = 0; i < command->use_count && !command->failed; i++)
-		use_tell(worker, command, &command->uses[i]);
+	needs = needs_of(command);
+	for (unsigned i = 0; i < needs.count && !command->failed; i++) {
+		if (command->gated)
+			use_foretell(worker, &needs, &needs.uses[i]);
+		else
+			use_tell(worker, &needs, &needs.uses[i]);
+	}
 }
 
 int gcl_settled(struct gcl_worker *worker, const struct gcl_command *command)
 {
+	struct gcl_needs needs;
+
 	if (!worker->sides.active)
 		return 0;
-	for (unsigned i = 0; i < command->use_count; i++) {
-		const struct gcl_use *use = &command->uses[i];
+	needs = needs_of(command);
+	return writes_note(&needs, command->event);
+}
 
-		if (use->access & GCL_ACCESS_WRITE &&
-		    writer_add(&gcl_mem_root(use->mem)->contents, command->event, command->side))
-			return -ENOMEM;
-	}
-	return 0;
+/* Is there something to be done before it? */
+static bool late_waits(const struct gcl_needs *needs)
+{
+	bool any = missing_count(needs) > 0;
+
+	for (unsigned i = 0; i < needs->count; i++)
+		any |= gcl_mem_root(needs->uses[i].mem)->contents.arriving[needs->side] != NULL;
+	return any;
+}
+
+int gcl_settle_late(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
+		    cl_event event)
+{
+	bool waits = late_waits(needs);
+	cl_int status = waits ? lend_late(worker, needs, arrival) : CL_SUCCESS;
+
+	if (!waits || status != CL_SUCCESS)
+		clSetUserEventStatus(arrival, status);
+	for (unsigned i = 0; i < needs->count && status == CL_SUCCESS; i++)
+		use_tell(worker, needs, &needs->uses[i]);
+	return status == CL_SUCCESS ? writes_note(needs, event) : 0;
 }

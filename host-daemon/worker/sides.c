@@ -32,6 +32,7 @@ typedef void *(CL_API_CALL *address_fn)(const char *name);
 void gcl_sides_init(struct gcl_sides *sides)
 {
 	gcl_list_init(&sides->crossings);
+	gcl_list_init(&sides->gated);
 	gcl_list_init(&sides->contexts);
 	gcl_list_init(&sides->mems);
 	gcl_list_init(&sides->samplers);
@@ -167,7 +168,7 @@ static bool side_used(struct gcl_worker *worker, unsigned side)
 	gcl_completions_reap(worker);
 	return sides->move || sides->side[side].queues || atomic_load(&sides->loans) ||
 	       atomic_load(&sides->side[side].completions) || gcl_crossings_of(worker, side) ||
-	       contents_left(worker, side);
+	       gcl_gated_on(worker, side) || contents_left(worker, side);
 }
 
 static void side_leave(struct gcl_worker *worker, unsigned side)
@@ -237,6 +238,7 @@ static void contents_lose(struct gcl_worker *worker, unsigned side)
 static void side_lose(struct gcl_worker *worker, unsigned side)
 {
 	worker->sides.side[side].lost = true;
+	gcl_gated_lose(worker, side);
 	gcl_list_for_each (it, &worker->queues) {
 		struct gcl_queue *queue = gcl_container_of(it, struct gcl_queue, link);
 

@@ -16,6 +16,10 @@
  * A command that waits for an event of another side waits for a user event of its own side, which a
  * callback sets (cross.c).
  *
+ * Contents are sent in the order in which commands were given. One that waits for a user event of
+ * the program's may run after others that are given later, even because of them: where its contents
+ * come from is decided when the program sets that event (gated.c).
+ *
  * All this belongs to the session thread, but for what says otherwise. Where sessions can't move
  * (worker.client is NULL) none of it costs more than a look.
  */
@@ -36,6 +40,7 @@ struct gcl_context;
 struct gcl_copy;
 struct gcl_copy_sums;
 struct gcl_entry;
+struct gcl_gated;
 struct gcl_hasher;
 struct gcl_jobs;
 struct gcl_kernel;
@@ -53,6 +58,9 @@ struct gcl_worker;
 
 #define GCL_SIDES_ALL ((1u << GCL_SIDES) - 1)
 
+/** GCL_SIDE_BIT() - of a side in a set of them. No side is beyond, which the compiler can't know. */
+#define GCL_SIDE_BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
+
 /* What a command does with a memory object. */
 enum gcl_access {
 	GCL_ACCESS_READ = 1,
@@ -63,6 +71,15 @@ enum gcl_access {
 struct gcl_use {
 	struct gcl_mem *mem;
 	enum gcl_access access;
+};
+
+/* What a command needs of memory objects, and where. */
+struct gcl_needs {
+	struct gcl_context *context;
+	unsigned side;
+	uint64_t queue; /* id */
+	const struct gcl_use *uses;
+	unsigned count;
 };
 
 /* A command that writes, on its way. */
@@ -115,6 +132,7 @@ struct gcl_sides {
 	struct gcl_list programs;		  /* struct program_twin of twin.c */
 	pthread_mutex_t cross_lock;		  /* a leaf; protects crossings */
 	struct gcl_list crossings;		  /* cross.c */
+	struct gcl_list gated;			  /* gated.c */
 	struct gcl_move *move;			  /* the one under way, or NULL; move.c */
 	struct gcl_asked *_Atomic asked;	  /* moves that the watch thread was asked for */
 	struct gcl_journal *journal;		  /* or NULL: a loss would be one */
@@ -302,7 +320,7 @@ void gcl_programs_drop(struct gcl_worker *worker, unsigned side);
 /** gcl_twins_drop() - release all that the session has on @side. */
 void gcl_twins_drop(struct gcl_worker *worker, unsigned side);
 
-/* ------------------------------------------------------------ contents (settle.c) */
+/* ------------------------------------------------------------ contents (settle.c, contents.c) */
 
 /** gcl_use_note() - @command does @access with @mem. Return: 0, -ENOMEM. */
 int gcl_use_note(struct gcl_worker *worker, struct gcl_command *command, struct gcl_mem *mem,
@@ -314,6 +332,15 @@ void gcl_settle(struct gcl_worker *worker, struct gcl_command *command);
 
 /** gcl_settled() - after it: command->event writes. Return: 0, -ENOMEM. */
 int gcl_settled(struct gcl_worker *worker, const struct gcl_command *command);
+
+/** gcl_settle_late() - what gcl_settle() and gcl_settled() do, for a command that has been enqueued
+ * already and waits for @arrival, a user event of its side, which will be set.
+ * @needs: its objects, each of which is on its side
+ * @event: the command's
+ *
+ * Return: 0, -ENOMEM. */
+int gcl_settle_late(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
+		    cl_event event);
 
 /** gcl_contents_init() - of a root that was made at home. @defined: it has contents. */
 void gcl_contents_init(struct gcl_contents *contents, bool defined);
@@ -354,6 +381,44 @@ bool gcl_contents_arriving(struct gcl_mem *root);
 /** gcl_contents_arrive() - @event is set when nothing writes there any more; it gets a reference.
  */
 void gcl_contents_arrive(struct gcl_contents *contents, unsigned side, cl_event event);
+
+/** gcl_contents_write() - the command with @event, of @side, writes. Return: 0, -ENOMEM. */
+int gcl_contents_write(struct gcl_contents *contents, cl_event event, unsigned side);
+
+/* ------------------------------------------------------------ commands that wait for the program
+ * (gated.c) */
+
+/** gcl_gated_find() - find the user events that @command waits for. Return: 0, -ENOMEM. */
+int gcl_gated_find(struct gcl_worker *worker, const Gcl__Command *message,
+		   struct gcl_command *command);
+
+/** gcl_gated_order() - @command, of a queue without order, is a marker or a barrier.
+ * @after: for all that the queue has been given before
+ * @before: before all that it is given later
+ *
+ * Return: 0, -ENOMEM. */
+int gcl_gated_order(struct gcl_worker *worker, struct gcl_command *command, bool after,
+		    bool before);
+
+/** gcl_gated_hold() - before the runtime's call: @command, which waits for user events, also waits
+ * for what gcl_gated_open() will do. Return: CL_SUCCESS, or why it can't be enqueued. */
+cl_int gcl_gated_hold(struct gcl_worker *worker, struct gcl_command *command);
+
+/** gcl_gated_note() - after it. Return: 0, -ENOMEM. */
+int gcl_gated_note(struct gcl_worker *worker, struct gcl_command *command);
+
+/** gcl_gated_drop() - the runtime has refused it. */
+void gcl_gated_drop(struct gcl_command *command);
+
+/** gcl_gated_open() - the program sets the user event @id: what waited for it alone is settled.
+ * Return: 0, -ENOMEM. */
+int gcl_gated_open(struct gcl_worker *worker, uint64_t id);
+
+/** gcl_gated_on() - is there any on @side? */
+bool gcl_gated_on(const struct gcl_worker *worker, unsigned side);
+
+/** gcl_gated_lose() - @side is lost: those that are there won't run; GCL_SIDES: all of them. */
+void gcl_gated_lose(struct gcl_worker *worker, unsigned side);
 
 /* ------------------------------------------------------------ events (cross.c) */
 

@@ -10,8 +10,6 @@
 #include "program.h"
 #include "svm.h"
 
-#define BIT(side) ((uint8_t)(1u << (side)))
-
 /* Where a program was made again. */
 struct program_twin {
 	struct gcl_list link;	   /* in sides.programs */
@@ -29,7 +27,7 @@ void gcl_arg_forget(struct gcl_kernel_arg *arg)
 	gcl_sampler_put(steal_pointer(&arg->sampler));
 	free(steal_pointer(&arg->data));
 	arg->size = 0;
-	arg->stale = GCL_SIDES_ALL & (uint8_t)~BIT(GCL_HOME);
+	arg->stale = GCL_SIDES_ALL & (uint8_t)~GCL_SIDE_BIT(GCL_HOME);
 }
 
 void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem)
@@ -40,7 +38,7 @@ void gcl_arg_keep_mem(struct gcl_kernel_arg *arg, struct gcl_mem *mem)
 	arg->mem = mem;
 	arg->size = sizeof(cl_mem);
 	if (mem && !mem->handles[GCL_HOME])
-		arg->stale |= BIT(GCL_HOME);
+		arg->stale |= GCL_SIDE_BIT(GCL_HOME);
 }
 
 void gcl_arg_keep_svm(struct gcl_kernel_arg *arg, struct gcl_mem *mem, const void *pointer)
@@ -65,7 +63,7 @@ int gcl_arg_keep_value(struct gcl_kernel_arg *arg, uint64_t size, const void *da
 	/* Most are set again and again, to values of one size. */
 	if (data && arg->data && arg->size == size) {
 		memcpy(arg->data, data, size);
-		arg->stale = GCL_SIDES_ALL & (uint8_t)~BIT(GCL_HOME);
+		arg->stale = GCL_SIDES_ALL & (uint8_t)~GCL_SIDE_BIT(GCL_HOME);
 		return 0;
 	}
 	if (data) {
@@ -219,18 +217,18 @@ cl_kernel gcl_kernel_on(struct gcl_worker *worker, struct gcl_kernel *kernel, un
 		struct gcl_kernel_arg *arg = &kernel->args[i];
 
 		/* Sizes are those of what was set; 0: nothing was. */
-		if (!(arg->stale & BIT(side)) || !arg->size)
+		if (!(arg->stale & GCL_SIDE_BIT(side)) || !arg->size)
 			continue;
 		*status = arg_set_on(worker, arg, handle, i, side);
 		if (*status != CL_SUCCESS)
 			return NULL;
-		arg->stale &= (uint8_t)~BIT(side);
+		arg->stale &= (uint8_t)~GCL_SIDE_BIT(side);
 	}
-	if (handle && kernel->reach_stale & BIT(side)) {
+	if (handle && kernel->reach_stale & GCL_SIDE_BIT(side)) {
 		*status = gcl_svm_reach_on(worker, kernel, handle, side);
 		if (*status != CL_SUCCESS)
 			return NULL;
-		kernel->reach_stale &= (uint8_t)~BIT(side);
+		kernel->reach_stale &= (uint8_t)~GCL_SIDE_BIT(side);
 	}
 	return handle;
 }
@@ -250,9 +248,9 @@ void gcl_kernel_leave(struct gcl_kernel *kernel, unsigned side)
 		clReleaseKernel(kernel->twins[side]);
 	kernel->twins[side] = NULL;
 	for (cl_uint i = 0; i < kernel->arg_count; i++)
-		kernel->args[i].stale |= BIT(side);
+		kernel->args[i].stale |= GCL_SIDE_BIT(side);
 	if (kernel->reach_count)
-		kernel->reach_stale |= BIT(side);
+		kernel->reach_stale |= GCL_SIDE_BIT(side);
 }
 
 void gcl_kernels_drop(struct gcl_worker *worker, unsigned side)

@@ -11,8 +11,6 @@
 #include "hasher.h"
 #include "memory.h"
 
-#define BIT(side) ((uint8_t)(1u << (side)))
-
 static void twins_note(struct gcl_list *list, struct gcl_list *link)
 {
 	if (gcl_list_empty(link))
@@ -199,7 +197,7 @@ cl_mem gcl_mem_on(struct gcl_worker *worker, struct gcl_mem *mem, unsigned side,
 	mem->handles[side] = side == GCL_HOME ? home_create(worker, mem, parent, status)
 					      : mem_create(mem, context, parent, status);
 	if (!mem->parent)
-		mem->contents.summed &= (uint8_t)~BIT(side);
+		mem->contents.summed &= (uint8_t)~GCL_SIDE_BIT(side);
 	twins_note(&worker->sides.mems, &mem->twins);
 	return mem->handles[side];
 }
@@ -248,7 +246,7 @@ bool gcl_mem_elsewhere(struct gcl_worker *worker, struct gcl_mem *mem, const voi
 					      NULL, &mem->contents.arriving[side]);
 	if (status == CL_SUCCESS && host) {
 		clFlush(copies);
-		mem->contents.valid = BIT(side);
+		mem->contents.valid = GCL_SIDE_BIT(side);
 	}
 	if (status == CL_SUCCESS)
 		return true;
@@ -283,7 +281,7 @@ static void mem_stale(struct gcl_worker *worker, const struct gcl_mem *mem, unsi
 
 		for (cl_uint i = 0; kernel && i < kernel->arg_count; i++)
 			if (kernel->args[i].mem == mem)
-				kernel->args[i].stale |= BIT(side);
+				kernel->args[i].stale |= GCL_SIDE_BIT(side);
 	}
 }
 
@@ -307,7 +305,7 @@ void gcl_mem_leave(struct gcl_worker *worker, struct gcl_mem *root, unsigned sid
 			mem_drop(worker, mem, side);
 	}
 	mem_drop(worker, root, side);
-	root->contents.valid &= (uint8_t)~BIT(side);
+	root->contents.valid &= (uint8_t)~GCL_SIDE_BIT(side);
 }
 
 /* ------------------------------------------------------------ all of them */

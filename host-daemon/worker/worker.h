@@ -290,6 +290,10 @@ struct gcl_command {
 	unsigned side;	      /* the queue's */
 	struct gcl_use *uses; /* in the arena; where sessions can move only */
 	unsigned use_count, use_room;
+	const uint64_t *gates; /* in the arena: user events that it waits for; likewise */
+	unsigned gate_count;
+	bool bars;		 /* what its queue is given later waits for it */
+	struct gcl_gated *gated; /* until gcl_gated_note(), or NULL */
 	bool settled;
 	cl_uint wait_count;
 	const cl_event *waits;	       /* in the arena; NULL when wait_count is 0 */

@@ -90,11 +90,10 @@ static void write_add(struct guest *guest, uint64_t mem, uint64_t offset, uint64
 
 static void use(struct guest *guest, uint64_t mem, enum gcl_access access, unsigned side)
 {
-	const struct gcl_command command = {.queue = queue_of(guest), .side = side};
 	const struct gcl_use used = {mem_of(guest, mem), access};
 
 	if (guest->worker.sides.journal)
-		gcl_journal_use(&guest->worker, &command, &used);
+		gcl_journal_use(&guest->worker, side, &used);
 }
 
 static enum gcl_replay state_of(const struct guest *guest)
