@@ -165,8 +165,8 @@ static struct gcl_gated *gated_create(struct gcl_worker *worker, const struct gc
 /* @command waits for @event, too. */
 static cl_int wait_add(struct gcl_worker *worker, struct gcl_command *command, cl_event event)
 {
-	cl_event *waits = gcl_arena_alloc(&worker->arena,
-					  ((size_t)command->wait_count + 1) * sizeof *waits);
+	cl_event *waits =
+		gcl_arena_alloc(&worker->arena, ((size_t)command->wait_count + 1) * sizeof *waits);
 
 	if (!waits)
 		return CL_OUT_OF_HOST_MEMORY;

@@ -374,7 +374,8 @@ static void contents_restore(struct gcl_worker *worker, const struct gcl_journal
 		struct gcl_contents *contents =
 			&gcl_container_of(it, struct gcl_mem, twins)->contents;
 
-		if (contents->journaled == journal->epoch && !(contents->valid & GCL_SIDE_BIT(GCL_HOME))) {
+		if (contents->journaled == journal->epoch &&
+		    !(contents->valid & GCL_SIDE_BIT(GCL_HOME))) {
 			contents->valid = GCL_SIDE_BIT(GCL_HOME);
 			contents->written = ++worker->sides.clock;
 		}

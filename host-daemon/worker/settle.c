@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Contents of memory objects: where they are valid, and that they are where a command needs them.
+ * That the contents of memory objects are where a command needs them.
  *
  * What a command needs from another side is lent to it: a user event of the command's side stands
  * in its wait list, and is set when the contents have been copied. Copying begins when all has
@@ -339,8 +339,7 @@ static cl_int loan_await(struct loan *loan, cl_event *before, size_t count, cl_e
 static cl_int loan_fill(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
 			size_t missing, struct loan **loan)
 {
-	cl_int status =
-		loan_create(worker, needs->context, needs->side, arrival, missing, loan);
+	cl_int status = loan_create(worker, needs->context, needs->side, arrival, missing, loan);
 
 	return status == CL_SUCCESS ? copies_fill(worker, needs, *loan) : status;
 }

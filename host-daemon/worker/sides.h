@@ -58,7 +58,7 @@ struct gcl_worker;
 
 #define GCL_SIDES_ALL ((1u << GCL_SIDES) - 1)
 
-/** GCL_SIDE_BIT() - of a side in a set of them. No side is beyond, which the compiler can't know. */
+/** GCL_SIDE_BIT() - in a set of sides. None is beyond, which the compiler can't know. */
 #define GCL_SIDE_BIT(side) ((uint8_t)(1u << (side) % GCL_SIDES))
 
 /* What a command does with a memory object. */

@@ -99,6 +99,19 @@ class Modes(Case):
         self.assert_sums("parts", [4] * 7, sums)
         self.assert_clean()
 
+    def test_gates(self):
+        """What waits for the program, and what it waits for, on several sides."""
+        places = self.start(2)
+        guest = places.guest("gates")
+        sums = [guest.rounds(4)]
+        moves = [(0, "s1"), (2, "s1"), (0, "home"), (1, "s1"), (0, "s2"), (2, "home"), (0, "s1")]
+        for index, where in moves:
+            places.moved(guest.session, where, queue_id(index))
+            sums.append(guest.rounds(4))
+        sums.append(guest.finish())
+        self.assert_sums("gates", [4] * 8, sums)
+        self.assert_clean()
+
     def test_new_queues(self):
         """They are made where all others are, also those that are made during a move."""
         places = self.start()

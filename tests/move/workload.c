@@ -211,7 +211,7 @@ static const struct mode *mode_find(const char *name)
 		&mode_order,	    &mode_shared,	&mode_parts,	   &mode_images,
 		&mode_programs,	    &mode_times,	&mode_churn,	   &mode_lossy,
 		&mode_lossy_shared, &mode_lossy_prints, &mode_lossy_fails, &mode_svm,
-		&mode_whole,	    &mode_replay,
+		&mode_whole,	    &mode_replay,	&mode_gates,
 	};
 
 	for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++)

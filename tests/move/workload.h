@@ -50,7 +50,7 @@ struct mode {
 
 extern const struct mode mode_order, mode_shared, mode_parts, mode_images, mode_programs,
 	mode_times, mode_churn, mode_lossy, mode_lossy_shared, mode_lossy_prints, mode_lossy_fails,
-	mode_svm, mode_whole, mode_replay;
+	mode_svm, mode_whole, mode_replay, mode_gates;
 
 /** must() - end the program with a line on stderr unless @code is CL_SUCCESS. */
 void must(const char *what, cl_int code);

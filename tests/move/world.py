@@ -30,6 +30,7 @@ ROUNDS = {
     "churn": 9,
     "svm": 7,
     "whole": 6,
+    "gates": 8,
 }
 
 # Compiled kernels are kept from run to run. Tests that run at a time have their own.
