@@ -15,10 +15,14 @@
 #include "move.h"
 #include "trace.h"
 
-/* Devices that are accounted for, in the order of the snapshot; others are served all the same. */
-#define GCL_PAGE_DEVICES_MAX 16u
+/* Devices that are accounted for, in the order of the snapshot. Others aren't offered: no limit and
+ * no turn would hold there. Sets of them are bits of 32. */
+#define GCL_PAGE_DEVICES_MAX 32u
 
 #define GCL_PAGE_NAME_MAX 64u
+
+/* Room for the names of devices that aren't offered, as far as they go in. */
+#define GCL_PAGE_LEFT_OUT_MAX 256u
 
 /* Worker's, before it says that it is prepared. */
 struct gcl_page_device {
@@ -70,6 +74,8 @@ struct gcl_page {
 	/* Worker's, before it says that it is prepared. */
 	uint32_t device_count;
 	struct gcl_page_device devices[GCL_PAGE_DEVICES_MAX];
+	uint32_t left_out_count;	      /* of the host's devices */
+	char left_out[GCL_PAGE_LEFT_OUT_MAX]; /* their names, terminated */
 	struct gcl_page_counts counts;
 	struct gcl_page_task task;
 	/* Worker's: bytes of each device that the runtime holds for this session, now. */

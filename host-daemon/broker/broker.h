@@ -284,9 +284,11 @@ void gcl_cache_guard_fini(struct gcl_cache_guard *guard);
 struct gcl_devices {
 	unsigned count;
 	struct gcl_page_device list[GCL_PAGE_DEVICES_MAX];
+	unsigned left_out; /* that guests aren't offered */
 };
 
-/** gcl_devices_take() - a worker that has had no guest yet has described them in @page. */
+/** gcl_devices_take() - a worker that has had no guest yet has described them in @page. Logs which
+ * are left out, when there are others than before. */
 void gcl_devices_take(struct gcl_devices *devices, const struct gcl_page *page);
 
 /* ------------------------------------------------------------ worker processes (spawn.c) */

@@ -18,10 +18,10 @@
 #include "broker.h"
 #include "place/check.h"
 
-#define HOME_BIT(device) (UINT64_C(1) << (48 + (device)))
-#define HOME_BITS	 (UINT64_C(0xffff) << 48)
+#define HOME_BIT(device) (UINT64_C(1) << (GCL_PLACING_BITS + (device)))
+#define HOME_BITS	 (~UINT64_C(0) << GCL_PLACING_BITS)
 
-_Static_assert(GCL_PAGE_DEVICES_MAX <= 16, "a bit for each device of this host");
+_Static_assert(GCL_PAGE_DEVICES_MAX <= 64 - GCL_PLACING_BITS, "a bit for each device of this host");
 
 /* Until a move or a program's waiting has shown more: s, and bytes/s of a device of this host. */
 #define RTT_TLS	       500e-6

@@ -177,7 +177,7 @@ static void place_refuses(struct gcl_placing *placing, struct gcl_placed *placed
 			  struct gcl_placing_known *known)
 {
 	if (!known->bit)
-		known->bit = 1 + placing->bits++ % 48;
+		known->bit = 1 + placing->bits++ % GCL_PLACING_BITS;
 	placed->refused |= UINT64_C(1) << (known->bit - 1);
 }
 

@@ -43,6 +43,9 @@ struct json_object;
 
 /* ------------------------------------------------------------ what is known */
 
+/* Of gcl_placed.refused; the bits above them are this host's devices (place-view.c). */
+#define GCL_PLACING_BITS 32u
+
 /* Of a server's device. */
 struct gcl_placing_known {
 	double speed;	   /* as this host's sessions have shown; 0: not known */

@@ -150,6 +150,7 @@ static struct json_object *daemon_status(const struct gcl_broker *broker)
 	add_number(object, "generation", broker->takeover.generation);
 	add_text(object, "restart_error", broker->takeover.error);
 	add_number(object, "refused", broker->refused);
+	add_number(object, "devices_left_out", broker->devices.left_out);
 	add_number(object, "memory_bytes", resident_bytes());
 	return object;
 }

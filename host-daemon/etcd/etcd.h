@@ -34,8 +34,8 @@
 #include "base/list.h"
 #include "etcd-link.h"
 
-/* Bytes of a server's value; some 2 KiB are what sixteen devices take. */
-#define GCL_VALUE_MAX 8192u
+/* Bytes of a server's value; some 4 KiB are what 32 devices take. */
+#define GCL_VALUE_MAX 16384u
 
 /* Keys under the prefix that are looked at, and how many of them are asked for at once: etcd lets
  * each have 1.5 MiB. */

@@ -207,6 +207,7 @@ int gcl_view_read(struct gcl_view *view, struct json_object *status)
 	view->served = number(daemon, "sessions_served");
 	view->refused = number(daemon, "refused");
 	view->memory = number(daemon, "memory_bytes");
+	view->left_out = number(daemon, "devices_left_out");
 	view->uptime = seconds(daemon, "uptime_s");
 	text(daemon, "version", view->version, sizeof view->version);
 	servers_count(view, member(status, "servers"));

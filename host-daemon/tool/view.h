@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define GCL_VIEW_NAME_MAX  96u
-#define GCL_VIEW_PARTS_MAX 16u
+#define GCL_VIEW_PARTS_MAX 32u
 
 /* Totals, but for memory and heap, which are now. */
 struct gcl_view_counts {
@@ -65,7 +65,7 @@ struct gcl_view_rows {
 
 struct gcl_view {
 	uint64_t time; /* ns, CLOCK_MONOTONIC */
-	uint64_t pid, workers, sessions, served, refused, memory;
+	uint64_t pid, workers, sessions, served, refused, memory, left_out;
 	double uptime;
 	char version[32];
 	uint64_t servers_up, servers_stale, servers_known; /* as guestcl-servers(1) has them */

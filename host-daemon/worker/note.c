@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,15 +46,29 @@ static void page_describe(struct gcl_page_device *described, cl_platform_id plat
 			&described->memory, NULL);
 }
 
-void gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device)
+static void left_out_note(struct gcl_page *page, cl_device_id device)
+{
+	size_t used = strlen(page->left_out);
+	char name[GCL_PAGE_LEFT_OUT_MAX] = "?";
+
+	clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof name - 1, name, NULL);
+	snprintf(page->left_out + used, sizeof page->left_out - used, "%s%s", used ? ", " : "",
+		 name);
+	page->left_out_count++;
+}
+
+bool gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device)
 {
 	struct gcl_page *page = worker->page;
 
-	if (worker->accounted_count == GCL_PAGE_DEVICES_MAX)
-		return;
+	if (worker->accounted_count == GCL_PAGE_DEVICES_MAX) {
+		left_out_note(page, device);
+		return false;
+	}
 	page_describe(&page->devices[worker->accounted_count], platform, device);
 	worker->accounted[worker->accounted_count++] = device;
 	page->device_count = worker->accounted_count;
+	return true;
 }
 
 unsigned gcl_worker_page_index(const struct gcl_worker *worker, cl_device_id device)

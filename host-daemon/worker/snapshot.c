@@ -283,12 +283,15 @@ static int platform_devices(struct gcl_worker *worker, cl_platform_id platform,
 	if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, count, devices, NULL))
 		return 0;
 	for (cl_uint i = 0; i < count; i++) {
-		uint64_t id = handle_enter(worker, GCL_KIND_DEVICE, devices[i]);
+		uint64_t id;
 
-		described->devices[i] = id ? gcl_snapshot_device(worker, devices[i], id) : NULL;
-		if (!described->devices[i])
+		if (!gcl_worker_page_enter(worker, platform, devices[i]))
+			continue;
+		id = handle_enter(worker, GCL_KIND_DEVICE, devices[i]);
+		described->devices[described->n_devices] =
+			id ? gcl_snapshot_device(worker, devices[i], id) : NULL;
+		if (!described->devices[described->n_devices])
 			return -ENOMEM;
-		gcl_worker_page_enter(worker, platform, devices[i]);
 		described->n_devices++;
 	}
 	return 0;

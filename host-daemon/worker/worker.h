@@ -183,7 +183,7 @@ struct gcl_queue {
 	struct gcl_context *context; /* a reference */
 	cl_device_id device;
 	uint64_t id;
-	unsigned page_index; /* of the device; GCL_PAGE_DEVICES_MAX: it isn't accounted for */
+	unsigned page_index; /* of the device; GCL_PAGE_DEVICES_MAX: it is a server's */
 	unsigned home_index; /* the same, when it is at home */
 	cl_command_queue_properties properties;
 	bool in_order;
@@ -608,8 +608,9 @@ void gcl_watch_wake(struct gcl_worker *worker);
 /** gcl_worker_page_map() - use the page behind @fd from now on. Return: 0 or -errno. */
 int gcl_worker_page_map(struct gcl_worker *worker, int fd);
 
-/** gcl_worker_page_enter() - the next of the page's devices is this one, of the snapshot. */
-void gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device);
+/** gcl_worker_page_enter() - the next of the page's devices is this one. Return: false: there are
+ * too many, and it is not to be offered. */
+bool gcl_worker_page_enter(struct gcl_worker *worker, cl_platform_id platform, cl_device_id device);
 
 /** gcl_worker_page_index() - which of the page's devices @device is, or a part of;
  * GCL_PAGE_DEVICES_MAX: none. */

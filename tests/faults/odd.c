@@ -8,6 +8,7 @@
  * odd args              what is known of the kernel's arguments
  * odd wild              a number for a buffer
  * odd suggest           which sizes of work-groups the runtime would choose
+ * odd fill              on each device, buffers of 1 MiB until one is refused, 16 at most
  * odd steady            for each line on stdin, write and read a buffer
  * odd touch             one migration of a buffer, by which the stub may be told to die
  *
@@ -20,7 +21,8 @@
 #include <string.h>
 
 #define PLATFORMS_MAX 16u
-#define DEVICES_MAX   64u
+#define DEVICES_MAX   128u
+#define BUFFERS_MAX   16u
 #define BYTES	      4096u
 #define ARGS	      5u
 
@@ -273,6 +275,42 @@ static int mode_suggest(void)
 	return EXIT_SUCCESS;
 }
 
+/* Return: how many buffers of 1 MiB the device has room for. */
+static unsigned fill(cl_device_id device)
+{
+	cl_mem buffers[BUFFERS_MAX];
+	unsigned count = 0;
+	cl_command_queue queue;
+	cl_context context;
+	cl_int code;
+
+	context = clCreateContext(NULL, 1, &device, NULL, NULL, &code);
+	must("clCreateContext", code);
+	queue = clCreateCommandQueue(context, device, 0, &code);
+	must("clCreateCommandQueue", code);
+	while (!code && count < BUFFERS_MAX) {
+		buffers[count] = clCreateBuffer(context, CL_MEM_READ_WRITE, 1u << 20, NULL, &code);
+		if (code)
+			break;
+		code = clEnqueueMigrateMemObjects(queue, 1, &buffers[count++], 0, 0, NULL, NULL);
+		if (!code)
+			code = clFinish(queue);
+	}
+	for (unsigned i = 0; i < count; i++)
+		clReleaseMemObject(buffers[i]);
+	count -= code != CL_SUCCESS;
+	clReleaseCommandQueue(queue);
+	clReleaseContext(context);
+	return count;
+}
+
+static int mode_fill(void)
+{
+	for (cl_uint i = 0; i < device_count; i++)
+		say("filled %u", fill(devices[i]));
+	return EXIT_SUCCESS;
+}
+
 static int mode_steady(void)
 {
 	struct work work = {0};
@@ -372,6 +410,8 @@ int main(int argc, char **argv)
 		return mode_wild();
 	if (strcmp(mode, "suggest") == 0)
 		return mode_suggest();
+	if (strcmp(mode, "fill") == 0)
+		return mode_fill();
 	if (strcmp(mode, "steady") == 0)
 		return mode_steady();
 	if (strcmp(mode, "touch") == 0)

@@ -7,6 +7,7 @@ The stub runtime is the host's only one, and STUB_ODD in the daemon's environmen
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -29,12 +30,14 @@ NATIVE = {**os.environ, **LENIENT}
 DEVICE_NOT_AVAILABLE = -2
 # What the stub fails with, and what a program may be told for it.
 SHORT = {-4, -5, -6}
+# As many devices can be accounted for (host-daemon/page.h).
+OFFERED = 32
 # The first process of a namespace gets no SIGABRT, so abort() has to run into a wrong instruction.
 ABORTED = r"was ended by signal (?:6|11) \((?:Aborted|Segmentation fault)\)"
 
 
-def stub(odd, **more):
-    return Host(vendors=ICD, environment={"STUB_ODD": odd}, **more)
+def stub(odd, settings=(), **more):
+    return Host(*settings, vendors=ICD, environment={"STUB_ODD": odd}, **more)
 
 
 def native(odd, *command):
@@ -57,6 +60,20 @@ def through(running, *command, environment=None):
         if status != 0:
             raise AssertionError(f"exit status {status}: {lines[-4:]} {guest.errors}")
         return lines, guest.errors
+
+
+def guestcl(running, *command):
+    """The tool, told where the daemon's sockets are."""
+    environment = {
+        **os.environ,
+        "GUESTCL_CONTROL": str(running.folder / "control.sock"),
+        "GUESTCL_SOCKET": str(running.socket),
+        "OCL_ICD_VENDORS": host.paths()["vendors"],
+    }
+    command = [host.BUILD / "host-daemon/tool/guestcl", *command]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=host.PATIENCE, check=False
+    )
 
 
 def without_suffix(lines):
@@ -85,8 +102,28 @@ class Alive(Odd):
         self.check_same("", "args")
 
     def test_many_devices(self):
-        self.check_same("devices:64", "list")
-        self.check_same("devices:64", "each")
+        self.check_same(f"devices:{OFFERED}", "list")
+        self.check_same(f"devices:{OFFERED}", "each")
+
+    def test_too_many_devices(self):
+        """Those that no limit would hold for aren't offered, and the log names them."""
+        more = OFFERED + 40
+        with stub(f"devices:{more}", settings=["user-memory=8MiB"]) as running:
+            found = running.expect(r"not offered,.*: (stub .*)")[1]
+            self.assertTrue(found.startswith(f"stub {OFFERED}, stub {OFFERED + 1}, "), found)
+            self.assertTrue(found.endswith("... (40 in all)"), found)
+            lines, errors = through(running, "list")
+            self.assertEqual(without_suffix(lines), native(f"devices:{OFFERED}", "list"))
+            self.assertEqual(errors, [])
+            lines, _ = through(running, "fill")
+            self.assertEqual(lines, ["filled 8"] * OFFERED)
+            status = json.loads(guestcl(running, "status", "--json").stdout)
+            self.assertEqual(len(status["devices"]), OFFERED)
+            self.assertEqual(status["daemon"]["devices_left_out"], 40)
+            self.assertIn("devices that are not offered: 40;", guestcl(running, "status").stdout)
+            # Once, however many workers there are.
+            self.assertEqual(running.text().count("not offered"), 1)
+            self.assert_clean(running)
 
     def test_no_argument_info(self):
         """What an argument is given says what it is."""

@@ -274,7 +274,7 @@ class Values(Case):
             "bad-empty": b"", "bad-text": b"x", "bad-binary": bytes(range(256)), "bad-list": b"[]",
             "bad-version": b'{"version": 2}', "bad-deep": b"[" * 5000,
             "bad-address": GOOD.replace("elsewhere:1", "else where").encode(),
-            "bad-devices": GOOD.replace("[]", json.dumps([{}] * 17)).encode(),
+            "bad-devices": GOOD.replace("[]", json.dumps([{}] * 33)).encode(),
             "bad-long": GOOD.encode() + b" " * 1_000_000,
             "bad/name": GOOD.encode(), "bad\0\n\x7f": GOOD.encode(), ".bad": GOOD.encode(), "bad" * 100: GOOD.encode(),
         }  # fmt: skip

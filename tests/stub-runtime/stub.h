@@ -45,7 +45,7 @@ struct stub_object {
 	atomic_uint refs;
 };
 
-#define STUB_DEVICE_MAX 64
+#define STUB_DEVICE_MAX 80
 
 struct _cl_device_id {
 	struct stub_object object; /* sub-devices are counted, the root is not */

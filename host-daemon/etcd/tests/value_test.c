@@ -17,8 +17,8 @@
 
 #define PREFIX "/p/"
 
-#define FOUR	 "{},{},{},{},"
-#define TOO_MANY "{\"version\":1,\"address\":\"a\",\"devices\":[" FOUR FOUR FOUR FOUR "{}]}"
+#define EIGHT	 "{},{},{},{},{},{},{},{},"
+#define TOO_MANY "{\"version\":1,\"address\":\"a\",\"devices\":[" EIGHT EIGHT EIGHT EIGHT "{}]}"
 
 static int kv_read(struct gcl_server_info *info, const char *key, const char *value)
 {
