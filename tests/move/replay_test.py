@@ -87,6 +87,9 @@ class Same(Replay):
     def test_churn(self):
         self.check("churn", 5)
 
+    def test_gates(self):
+        self.check("gates", 6)
+
     def test_many(self):
         """A session that has lost its server often is as large as before."""
         places = self.start()
