@@ -152,8 +152,7 @@ int gcl_hello_exchange(const struct gcl_greeting *greeting, const char *where, i
 	}
 	if (reply.status != GCL_HELLO_OK) {
 		snprintf(reason, size, "the daemon at %s refused: %s", where, reply.text);
-		return reply.status == GCL_HELLO_VERSION_MISMATCH ? -EPROTONOSUPPORT
-								  : -ECONNREFUSED;
+		return reply.status == GCL_HELLO_VERSION_MISMATCH ? -EPROTONOSUPPORT : -EREMOTEIO;
 	}
 	return 0;
 }

@@ -15,7 +15,7 @@ int gcl_hello_connect(const char *path, int timeout_ms);
 void gcl_hello_reason(const char *where, int err, char *reason, size_t size);
 
 /** gcl_hello_exchange() - guest: send the greeting on its connection, and wait for the answer.
- * Return: 0, or -errno and @reason. */
+ * Return: 0, or -errno and @reason; -EREMOTEIO: the daemon refuses, and @reason has its words. */
 int gcl_hello_exchange(const struct gcl_greeting *greeting, const char *where, int timeout_ms,
 		       char *reason, size_t size);
 

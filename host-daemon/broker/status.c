@@ -151,6 +151,7 @@ static struct json_object *daemon_status(const struct gcl_broker *broker)
 	add_text(object, "restart_error", broker->takeover.error);
 	add_number(object, "refused", broker->refused);
 	add_number(object, "devices_left_out", broker->devices.left_out);
+	add_text(object, "worker_error", broker->workers.failures ? broker->workers.reason : "");
 	add_number(object, "memory_bytes", resident_bytes());
 	return object;
 }

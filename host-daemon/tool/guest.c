@@ -180,7 +180,7 @@ static void group_of(const struct gcl_doctor *doctor, const char *path, char *na
 	snprintf(name, size, "%s", group ? group->gr_name : "render");
 }
 
-/* The command for what a connection failed with. */
+/* The command for what a connection failed with. A daemon that refuses says itself what to do. */
 static void fix_of(const struct gcl_doctor *doctor, const char *carrier, int err, char *fix,
 		   size_t size)
 {
@@ -193,6 +193,8 @@ static void fix_of(const struct gcl_doctor *doctor, const char *carrier, int err
 			 getenv("USER") ? getenv("USER") : "USER");
 	} else if (strcmp(carrier, "tls") == 0) {
 		snprintf(fix, size, "look at the lines above, and at the server's log");
+	} else if (err == -EREMOTEIO) {
+		return;
 	} else if (strcmp(carrier, "local") == 0 && doctor->on_host) {
 		snprintf(fix, size, "systemctl start guestcld");
 	} else if (err == -EHOSTDOWN || err == -ECONNREFUSED || err == -ECONNRESET) {

@@ -80,6 +80,8 @@ static int status_print(struct json_object *status)
 	       view.version, (uintmax_t)view.pid, gcl_view_age(view.uptime, age, sizeof age),
 	       (uintmax_t)view.sessions, (uintmax_t)view.served, (uintmax_t)view.refused);
 	servers_print(&view);
+	if (*view.worker_error)
+		printf("no worker can be prepared: %s\n", view.worker_error);
 	if (view.left_out)
 		printf("devices that are not offered: %ju; guestcld's log names them\n",
 		       (uintmax_t)view.left_out);

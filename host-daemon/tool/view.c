@@ -210,6 +210,7 @@ int gcl_view_read(struct gcl_view *view, struct json_object *status)
 	view->left_out = number(daemon, "devices_left_out");
 	view->uptime = seconds(daemon, "uptime_s");
 	text(daemon, "version", view->version, sizeof view->version);
+	text(daemon, "worker_error", view->worker_error, sizeof view->worker_error);
 	servers_count(view, member(status, "servers"));
 	text(etcd, "state", view->etcd, sizeof view->etcd);
 	text(etcd, "error", view->etcd_error, sizeof view->etcd_error);

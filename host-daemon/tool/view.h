@@ -68,6 +68,7 @@ struct gcl_view {
 	uint64_t pid, workers, sessions, served, refused, memory, left_out;
 	double uptime;
 	char version[32];
+	char worker_error[256];				   /* why no worker can be prepared; "" */
 	uint64_t servers_up, servers_stale, servers_known; /* as guestcl-servers(1) has them */
 	struct gcl_view_moves {
 		uint64_t under_way, done, failed, bytes, pause, links;

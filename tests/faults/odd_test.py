@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import unittest
 
 import faults
 import host
-from host import Guest, Host
+from host import Guest, Host, wait_until
 
 ICD = str(host.BUILD / "tests/stub-runtime/stub.icd")
 LIBRARY = host.BUILD / "tests/stub-runtime/stub-icd.so"
@@ -100,6 +101,19 @@ class Alive(Odd):
     def test_usual(self):
         self.check_same("", "work", "3")
         self.check_same("", "args")
+
+    def test_tools(self):
+        """A runtime whose calls fail is there, and what failed is counted."""
+        with stub("fail:1") as running, Guest(running, "odd", "steady") as guest:
+            self.assertEqual(guest.end(), 1)
+            self.assertEqual(guestcl(running, "doctor").returncode, 0)
+
+            def status():
+                return json.loads(guestcl(running, "status", "--json").stdout)
+
+            self.assertEqual(status()["daemon"]["worker_error"], "")
+            self.assertEqual(len(status()["devices"]), 1)
+            self.assertIsNotNone(wait_until(lambda: status()["vms"][0]["errors"] > 0))
 
     def test_many_devices(self):
         self.check_same(f"devices:{OFFERED}", "list")
@@ -240,6 +254,32 @@ class Absent(Odd):
             stack.push(running)
             found = running.expect(words[0])
             self.assert_refused(running, found[0], *words[1:])
+            self.check_tools(running, found[0])
+
+    def check_tools(self, running, why):
+        """Operators read the same words, and nothing that wouldn't help."""
+        for command in (["status"], ["top", "-n", "1"]):
+            with self.subTest(command=command):
+                told = guestcl(running, *command, "--json")
+                self.assertEqual(told.returncode, 0, told.stderr)
+                answer = json.loads(told.stdout)
+                self.assertIn(why, answer["daemon"]["worker_error"])
+                self.assertEqual(answer["devices"], [])
+        told = guestcl(running, "status")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertRegex(told.stdout, f"(?m)^no worker can be prepared: .*{re.escape(why)}")
+        self.check_doctor(running, why)
+
+    def check_doctor(self, running, why):
+        told = guestcl(running, "doctor", "--json")
+        self.assertEqual(told.returncode, 1, told.stderr)
+        answer = json.loads(told.stdout)
+        self.assertFalse(answer["works"])
+        bad = [finding for finding in answer["findings"] if finding["state"] == "bad"]
+        self.assertEqual([finding["fix"] for finding in bad], [None])
+        self.assertIn(why, bad[0]["text"])
+        lines = guestcl(running, "doctor").stdout.splitlines()
+        self.assertEqual(len([line for line in lines if why in line]), 1)
 
     def test_no_platforms(self):
         self.check("no-platforms", "no OpenCL platform: install")

@@ -192,7 +192,7 @@ static void test_refusals(void **state)
 		{hang_up_at_once, -ECONNREFUSED, "hung up"},
 		{read_and_hang_up, -ECONNREFUSED, "hung up"},
 		{answer_version, -EPROTONOSUPPORT, "refused: update the guest library"},
-		{answer_busy, -ECONNREFUSED, "refused: 64 of 64 sessions in use"},
+		{answer_busy, -EREMOTEIO, "refused: 64 of 64 sessions in use"},
 		{answer_half, -ECONNREFUSED, "hung up"},
 		{answer_noise, -EPROTO, "is not guestcld"},
 	};
