@@ -6,6 +6,9 @@
 /* How long the means remember. */
 #define MEMORY_SECONDS 5.
 
+/* What was seen for less long says nothing of what comes. */
+#define KNOWN_SECONDS 2.
+
 /* More than anything does in a second: several seconds' work may be counted in one. */
 #define WORK_MAX  1e3
 #define COUNT_MAX 1e9
@@ -78,7 +81,7 @@ static void page_look(struct gcl_measure *measure, const struct gcl_page *page, 
 void gcl_measure_look(struct gcl_measure *measure, const struct gcl_page *page, unsigned home,
 		      double now)
 {
-	double passed = now - measure->looked, weight = passed / (MEMORY_SECONDS + passed);
+	double passed = now - measure->looked, weight;
 	bool first = measure->looked <= 0.;
 	struct look look;
 
@@ -88,6 +91,9 @@ void gcl_measure_look(struct gcl_measure *measure, const struct gcl_page *page, 
 	measure->looked = now;
 	if (first)
 		return;
+	/* In the beginning they are means of all that was seen. */
+	measure->seen += passed;
+	weight = passed / GCL_MIN(measure->seen, MEMORY_SECONDS + passed);
 	measure->lately = look.commands > 0.;
 	mean(&measure->command_rate, part(look.commands / passed, 0., COUNT_MAX), weight);
 	mean(&measure->trip_rate, part(look.trips / passed, 0., COUNT_MAX), weight);
@@ -102,12 +108,18 @@ void gcl_measure_look(struct gcl_measure *measure, const struct gcl_page *page, 
 
 void gcl_measure_anew(struct gcl_measure *measure)
 {
+	measure->seen = 0.;
 	measure->command_rate = measure->trip_rate = measure->byte_rate = 0.;
 	measure->busy = measure->waited = measure->away_part = 0.;
 	measure->idle_part = 1.;
 }
 
 /* ------------------------------------------------------------ parts of the time */
+
+static bool known(const struct gcl_measure *measure)
+{
+	return measure->seen >= KNOWN_SECONDS;
+}
 
 /* What it would need of the device if it was alone there. */
 static double busy_alone(const struct gcl_measure *measure, double spread)
@@ -131,7 +143,7 @@ double gcl_measure_use(const struct gcl_measure *measure, double spread)
 {
 	double busy = busy_alone(measure, spread), all = busy + thinking(measure);
 
-	return all > 0. ? busy / all : 0.;
+	return known(measure) && all > 0. ? busy / all : 0.;
 }
 
 /* ------------------------------------------------------------ of one command */
@@ -154,7 +166,7 @@ void gcl_measure_home(struct gcl_measure *measure, double spread, bool waits,
 {
 	double rate = measure->command_rate;
 
-	if (rate < GCL_MEASURE_COMMANDS_MIN) {
+	if (!known(measure) || rate < GCL_MEASURE_COMMANDS_MIN) {
 		idle_fill(task);
 		return;
 	}
@@ -170,7 +182,7 @@ void gcl_measure_away(const struct gcl_measure *measure, double rtt, struct gcl_
 	double rate = measure->command_rate, idle = part(measure->idle_part, 0., 1.);
 	double away = part(measure->away_part, 0., 1.), link = measure->trip_rate * rtt;
 
-	if (rate < GCL_MEASURE_COMMANDS_MIN) {
+	if (!known(measure) || rate < GCL_MEASURE_COMMANDS_MIN) {
 		idle_fill(task);
 		return;
 	}

@@ -3,7 +3,7 @@
  * What a session's commands take, by the counters of its worker's page: for placing.h.
  *
  * Theory of operation. The counters are looked at about once a second; the means that come of that
- * forget what is older than some seconds. All are parts of the time that passes, and divided by the
+ * forget what is older than some seconds. Nothing is said before it was seen for two. All are parts of the time that passes, and divided by the
  * commands of that time they are those of one command.
  *
  *	at home  kernel   device time / spread
@@ -37,6 +37,7 @@
 /* Plain data. */
 struct gcl_measure {
 	double looked; /* moment; 0: never */
+	double seen;   /* s that the means are of, or would be if they forgot nothing */
 	/* As they were then. */
 	uint64_t commands, waits, bytes, idle, away;
 	uint64_t device_time[GCL_PAGE_DEVICES_MAX], wait_time[GCL_PAGE_DEVICES_MAX];

@@ -201,6 +201,27 @@ static void test_idle(void **state)
 	assert_true(gcl_measure_use(&measure, 1.) < 1e-6);
 }
 
+/* The first means are of all that was seen, and there are none before that is enough. */
+static void test_early(void **state)
+{
+	const struct second second = {.commands = 100, .waits = 50, .busy_ms = 500, .wait_ms = 300};
+	struct gcl_place_task task = {0};
+	struct gcl_measure measure = {0};
+
+	(void)state;
+	measure_for(&measure, &sessions[0].page, &second, 2);
+	gcl_measure_home(&measure, 1., true, &task);
+	assert_true(task.kernel <= 0. && gcl_measure_use(&measure, 1.) <= 0.);
+	measure_for(&measure, &sessions[0].page, &second, 1);
+	gcl_measure_home(&measure, 1., true, &task);
+	ABOUT(task.kernel, 5e-3);
+	ABOUT(task.waited, 3e-3);
+	ABOUT(gcl_measure_use(&measure, 1.), 0.5 / 0.7);
+	gcl_measure_anew(&measure);
+	gcl_measure_home(&measure, 1., true, &task);
+	assert_true(task.kernel <= 0.);
+}
+
 static void page_scramble(struct gcl_page *page)
 {
 	uint64_t *words = (uint64_t *)(void *)page;
@@ -575,11 +596,12 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_home),	  TEST(test_away),     TEST(test_idle),
-		TEST(test_hostile_pages), TEST(test_places),   TEST(test_gone),
-		TEST(test_holds),	  TEST(test_failures), TEST(test_room),
-		TEST(test_pinned),	  TEST(test_no_room),  TEST(test_never_room),
-		TEST(test_late_room),	  TEST(test_policies), TEST(test_mover_asks),
+		TEST(test_home),       TEST(test_away),		 TEST(test_idle),
+		TEST(test_early),      TEST(test_hostile_pages), TEST(test_places),
+		TEST(test_gone),       TEST(test_holds),	 TEST(test_failures),
+		TEST(test_room),       TEST(test_pinned),	 TEST(test_no_room),
+		TEST(test_never_room), TEST(test_late_room),	 TEST(test_policies),
+		TEST(test_mover_asks),
 	};
 
 	return cmocka_run_group_tests_name("placing", tests, NULL, NULL);
