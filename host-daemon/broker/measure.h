@@ -3,8 +3,8 @@
  * What a session's commands take, by the counters of its worker's page: for placing.h.
  *
  * Theory of operation. The counters are looked at about once a second; the means that come of that
- * forget what is older than some seconds. Nothing is said before it was seen for two. All are parts of the time that passes, and divided by the
- * commands of that time they are those of one command.
+ * forget what is older than some seconds. Nothing is said before it was seen for two. All are parts
+ * of the time that passes, and divided by the commands of that time they are those of one command.
  *
  *	at home  kernel   device time / spread
  *	         waited   wait time + device time * (1 - 1 / spread)
