@@ -14,11 +14,14 @@ import tempfile
 import threading
 import time
 
+import tls
+
 BUILD = pathlib.Path(os.environ.get("GUESTCL_BUILD", "build")).resolve()
 PROGRAMS = BUILD / "tests" / "faults"
 
-# How guests reach the daemon: by shared memory or, if it says so, by a stream.
+# How guests reach the daemon: by shared memory or, if it says so, by a stream, or by TLS.
 STREAM = os.environ.get("GUESTCL_TEST_CHANNEL") == "stream"
+TLS = os.environ.get("GUESTCL_TEST_CHANNEL") == "tls"
 
 # For what has no limit of its own; generous, since machines may be slow.
 PATIENCE = 60
@@ -65,7 +68,7 @@ class Host:
     """The daemon, its log, and its directories: cache, temp, and the one with the socket."""
 
     def __init__(self, *settings, cache=None, before=None, vendors=None, config="", program=None, environment=None, wrapper=()):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guestcl-faults-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="guestcl-f-"))
         self.temp = self.folder / "temp"
         self.temp.mkdir()
         self.cache = cache or self.folder / "cache"
@@ -73,7 +76,9 @@ class Host:
         self.log = self.folder / "log"
         self.settings = settings
         self.config = self.folder / "guestcld.conf"
-        self.config.write_text(config.replace("@folder@", str(self.folder)))
+        self.tls = tls.Tls(self.folder, paths()) if TLS else None
+        config = config.replace("@folder@", str(self.folder))
+        self.config.write_text(config + (self.tls.config() if self.tls else ""))
         self.program = program or paths()["guestcld"]
         self.vendors = vendors or os.environ.get("GUESTCL_HOST_VENDORS", "/etc/OpenCL/vendors")
         self.before = before
@@ -182,13 +187,15 @@ class Guest:
         socket = socket or host.socket
         self.lines = queue.Queue()
         self.seen = []
+        channel = {"GUESTCL_CHANNEL": f"stream:{socket}"} if STREAM else {}
+        channel = host.tls.guest() if host.tls else channel
         self.process = subprocess.Popen(
             [str(PROGRAMS / command[0]), *command[1:]],
             env={
                 **os.environ,
                 "OCL_ICD_VENDORS": paths()["vendors"],
                 "GUESTCL_SOCKET": str(socket),
-                **({"GUESTCL_CHANNEL": f"stream:{socket}"} if STREAM else {}),
+                **channel,
                 **(environment or {}),
             },
             stdin=subprocess.PIPE,
