@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A buffer of more than 4 GiB: offsets and sizes are 64 bits wide everywhere. Only little of it is
- * touched, so that little of it has to be there. The device has to allow it: with PoCL that takes
- * POCL_MEMORY_LIMIT=20.
+ * A buffer of more than 4 GiB, and several that have more together: offsets and sizes are 64 bits
+ * wide everywhere. Only little is touched, so that little has to be there. The device has to allow
+ * it: with PoCL that takes POCL_MEMORY_LIMIT=20.
  */
 #include "harness.h"
 
@@ -12,6 +12,10 @@
 #define SIZE (5 * GIB)
 #define PART ((size_t)4096)
 #define HIGH (SIZE - 4 * PART)
+
+/* 6.25 GiB together. */
+#define MANY  8u
+#define LARGE ((size_t)800 << 20)
 
 static void part_check(const struct fixture *fix, const char *name, cl_mem buffer, size_t at)
 {
@@ -96,6 +100,62 @@ static void kernel_check(const struct fixture *fix, cl_mem buffer)
 	MUST(clReleaseProgram(program));
 }
 
+/* Each has its own in its first and its last bytes. */
+static void many_write(const struct fixture *fix, const cl_mem *buffers)
+{
+	unsigned char data[PART];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		pattern(data, PART, 10 + i);
+		MUST(clEnqueueWriteBuffer(fix->queue, buffers[i], CL_TRUE, LARGE - PART, PART, data,
+					  0, NULL, NULL));
+		MUST(clEnqueueCopyBuffer(fix->queue, buffers[i], buffers[(i + 1) % MANY],
+					 LARGE - PART, i * PART, PART, 0, NULL, NULL));
+	}
+}
+
+static void many_add(const struct fixture *fix, const cl_mem *buffers)
+{
+	cl_program program =
+		program_built(fix,
+			      "kernel void add(global uchar *a, global uchar *b, ulong at)"
+			      "{ at += get_global_id(0); a[at] += b[at]; }",
+			      "");
+	cl_kernel kernel = kernel_made(program, "add");
+	const cl_ulong at = LARGE - PART;
+	const size_t items = PART;
+
+	MUST(clSetKernelArg(kernel, 2, sizeof at, &at));
+	for (unsigned i = 0; i < MANY; i++) {
+		MUST(clSetKernelArg(kernel, 0, sizeof(cl_mem), &buffers[i]));
+		MUST(clSetKernelArg(kernel, 1, sizeof(cl_mem), &buffers[(i + 3) % MANY]));
+		check_code(named("launch with %u of many", i),
+			   clEnqueueNDRangeKernel(fix->queue, kernel, 1, NULL, &items, NULL, 0,
+						  NULL, NULL));
+	}
+	MUST(clReleaseKernel(kernel));
+	MUST(clReleaseProgram(program));
+}
+
+static void many_check(const struct fixture *fix)
+{
+	cl_mem buffers[MANY];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		buffers[i] = clCreateBuffer(fix->context, 0, LARGE, NULL, &call_err);
+		check_code(named("create %u of many", i), call_err);
+	}
+	many_write(fix, buffers);
+	many_add(fix, buffers);
+	for (unsigned i = 0; i < MANY; i++) {
+		part_check(fix, named("end of %u of many", i), buffers[i], LARGE - PART);
+		part_check(fix, named("copy in %u of many", i), buffers[i],
+			   (i + MANY - 1) % MANY * PART);
+	}
+	for (unsigned i = 0; i < MANY; i++)
+		MUST(clReleaseMemObject(buffers[i]));
+}
+
 int main(void)
 {
 	struct fixture fix;
@@ -114,6 +174,7 @@ int main(void)
 	rect_check(&fix, buffer);
 	kernel_check(&fix, buffer);
 	MUST(clReleaseMemObject(buffer));
+	many_check(&fix);
 	fixture_close(&fix);
 	return transcript_end();
 }
