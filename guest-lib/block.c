@@ -77,6 +77,14 @@ uint64_t gcl_block_alloc(struct gcl_session *session, size_t size, uint8_t **mem
 	return offset;
 }
 
+bool gcl_block_keeps(const struct gcl_session *session, size_t size)
+{
+	uint64_t room = session->channel->heap_limit / 2;
+
+	return !session->channel->heap_limit ||
+	       (size <= room && gcl_heap_used(session->heap) <= room - size);
+}
+
 void gcl_block_free(struct gcl_session *session, uint64_t offset)
 {
 	if (offset == GCL_HEAP_NONE)

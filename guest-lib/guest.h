@@ -70,7 +70,8 @@ struct _cl_device_id {
 	Gcl__Device *owned;			       /* of a sub-device: freed with it */
 	const Gcl__Info *infos[GCL_DEVICE_INFO_COUNT]; /* the host's values by name, NULL: none */
 	cl_device_type type;
-	bool unified; /* CL_DEVICE_HOST_UNIFIED_MEMORY of a CPU device: buffers may be resident */
+	bool unified; /* CL_DEVICE_HOST_UNIFIED_MEMORY of a CPU device: memory objects may be
+			 resident */
 	bool image_support;
 	bool non_uniform; /* work-groups may be of different sizes */
 	cl_ulong max_alloc;
@@ -105,7 +106,7 @@ struct _cl_context {
 	void(CL_CALLBACK *notify)(const char *text, const void *info, size_t size, void *data);
 	void *notify_data;
 	_Atomic(struct gcl_context_destructor *) destructors;
-	bool resident; /* all devices share memory with the host: buffers live in the heap */
+	bool resident; /* all devices share memory with the host: memory objects live in the heap */
 	pthread_mutex_t svm_lock; /* a leaf */
 	struct gcl_ranges svm;	  /* shared virtual memory: cl_mem by addresses; svm.c */
 	_Atomic bool svm_used;	  /* there has been some */
@@ -161,9 +162,9 @@ struct _cl_mem {
 	bool hidden;	/* the program has no handle: the context ends without regard to it */
 	size_t origin;
 	bool resident;	      /* the contents are at heap; else on the device only */
-	uint64_t heap_offset; /* of a resident buffer; a payload in flight of others; GCL_HEAP_NONE
+	uint64_t heap_offset; /* of a resident object; a payload in flight of others; GCL_HEAP_NONE
 			       */
-	uint8_t *heap;	      /* address of a resident buffer's first byte */
+	uint8_t *heap;	      /* address of a resident object's first byte */
 	cl_image_format format; /* of images, from here on */
 	size_t element_size;
 	size_t width, height, depth, array_size;

@@ -1,8 +1,10 @@
 /*
  * Images: creation, and how they lie in memory.
  *
- * What an image holds is on the device alone. The layers of a 1D image array are counted as rows,
- * as origins and regions do, though the pitch between them is called slice pitch.
+ * A resident image lies in the heap with the pitches that the program is told, so that it is mapped
+ * as it lies; others are on the device alone. One that shows a buffer has no memory of its own. The
+ * layers of a 1D image array are counted as rows, as origins and regions do, though the pitch
+ * between them is called slice pitch.
  */
 #include "memory.h"
 
@@ -237,6 +239,36 @@ static cl_int contents_stage(cl_mem image, const void *contents, uint64_t *block
 	return CL_SUCCESS;
 }
 
+/*
+ * The heap has it where the host works on it in place, contents and all. Otherwise, and where there
+ * is no room, it is the host's alone.
+ */
+static void image_place(cl_mem image, const void *contents)
+{
+	struct gcl_session *session = image->base.session;
+	struct gcl_box from = {.bytes = (uint8_t *)contents}, to;
+	size_t extent[3];
+	uint64_t block;
+
+	if (image->parent || !image->context->resident || !session->welcome->resident_images ||
+	    !gcl_block_keeps(session, image->size))
+		return;
+	block = gcl_block_alloc(session, image->size, &to.bytes);
+	if (block == GCL_HEAP_NONE)
+		return;
+	image->resident = true;
+	image->heap = to.bytes;
+	image->heap_offset = block;
+	if (!contents)
+		return;
+	image_extent(image, extent);
+	extent[0] *= image->element_size;
+	gcl_image_box_pitches(image, &from.row_pitch, &from.slice_pitch);
+	to.row_pitch = from.row_pitch;
+	to.slice_pitch = from.slice_pitch;
+	gcl_box_copy(&to, &from, extent);
+}
+
 static cl_int image_create(cl_mem image, const void *contents)
 {
 	struct gcl_session *session = image->base.session;
@@ -247,7 +279,8 @@ static cl_int image_create(cl_mem image, const void *contents)
 
 	if (image->parent)
 		TRY(gcl_mem_tell(image->parent));
-	if (contents)
+	image_place(image, contents);
+	if (contents && !image->resident)
 		TRY(contents_stage(image, contents, &block, &size));
 	message.id = image->base.id;
 	message.context = image->context->base.id;
@@ -260,9 +293,14 @@ static cl_int image_create(cl_mem image, const void *contents)
 	message.depth = image->depth;
 	message.array_size = image->array_size;
 	message.buffer = image->parent ? image->parent->base.id : 0;
+	message.resident = image->resident;
+	if (image->resident) {
+		message.heap_offset = image->heap_offset;
+		gcl_image_box_pitches(image, &message.row_pitch, &message.slice_pitch);
+	}
 	status = gcl_post_payload(session, GCL_IMAGE_CREATE, &message.base, block, size, NULL);
 	image->told = status == CL_SUCCESS;
-	if (status != CL_SUCCESS)
+	if (status != CL_SUCCESS && !image->resident)
 		gcl_block_forget(session, image->base.id);
 	return status;
 }

@@ -1,7 +1,7 @@
 /*
  * Mapping buffers and images into the program's memory, and back.
  *
- * What the program gets is the buffer's own memory where that is in the heap, the program's memory
+ * What the program gets is the object's own memory where that is in the heap, the program's memory
  * of CL_MEM_USE_HOST_PTR, or else a block of the heap, which the mapping keeps until it is
  * unmapped. In the first case nothing moves, and the commands only keep their order. Mappings of
  * one object may overlap; each is an entry in its list, under the object's lock.

@@ -1,7 +1,7 @@
 /*
  * Memory objects: buffers, sub-buffers, references, and what images share with them.
  *
- * A resident buffer is a block of the heap that the host's runtime works on in place; its object
+ * A resident object is a block of the heap that the host's runtime works on in place; its object
  * here knows the block's address. The block is given back when the host says MEM_FREED, after
  * RELEASE was posted. Other contents are only on the device.
  *
@@ -276,15 +276,6 @@ static bool buffer_pin(cl_mem mem)
 	return true;
 }
 
-/* A heap that the host limits keeps half of its room for what is under way. */
-static bool heap_keeps(const struct gcl_session *session, size_t size)
-{
-	uint64_t room = session->channel->heap_limit / 2;
-
-	return !session->channel->heap_limit ||
-	       (size <= room && gcl_heap_used(session->heap) <= room - size);
-}
-
 /* Gets the memory of a resident buffer. Other buffers with contents are made on the host at once,
  * since there the contents are. A VM, or a heap with a limit, may have no room for what the host
  * can hold: such a buffer is the host's alone. */
@@ -298,7 +289,7 @@ static cl_int buffer_place(cl_mem mem, const void *contents)
 		return CL_SUCCESS;
 	if (mem->context->resident && buffer_pin(mem))
 		return CL_SUCCESS;
-	if (!contents && !heap_keeps(mem->base.session, mem->size))
+	if (!contents && !gcl_block_keeps(mem->base.session, mem->size))
 		return CL_SUCCESS;
 	block = gcl_block_alloc(mem->base.session, mem->size, &memory);
 	if (block == GCL_HEAP_NONE && !contents && gcl_channel_pins(mem->base.session->channel))

@@ -51,6 +51,10 @@ static inline bool gcl_inside(size_t offset, size_t size, size_t limit)
  */
 uint64_t gcl_block_alloc(struct gcl_session *session, size_t size, uint8_t **memory);
 
+/** gcl_block_keeps() - may a resident object have that much? A heap that the host limits keeps half
+ * of its room for what is under way. */
+bool gcl_block_keeps(const struct gcl_session *session, size_t size);
+
 /** gcl_block_free() - GCL_HEAP_NONE is accepted. */
 void gcl_block_free(struct gcl_session *session, uint64_t offset);
 
@@ -162,7 +166,7 @@ struct gcl_transfer {
 	cl_event *event; /* or NULL */
 };
 
-/** gcl_transfer_run() - do it: at once where the buffer is in the heap and its queue idle, else by
+/** gcl_transfer_run() - do it: at once where the object is in the heap and its queue idle, else by
  * commands with the data in blocks of the heap. The arguments have been checked. */
 cl_int gcl_transfer_run(const struct gcl_transfer *transfer);
 
@@ -195,7 +199,7 @@ void gcl_staged_also_free(struct gcl_completion *completion, uint64_t block);
 /* ------------------------------------------------------------ direct.c */
 
 /**
- * gcl_direct_lock() - may a command on resident buffers be done in the guest, now?
+ * gcl_direct_lock() - may a command on resident objects be done in the guest, now?
  * @blocking: waits for that as the command would wait, where waiting helps
  * @locked: set when it may; the caller does it and calls gcl_direct_unlock()
  *

@@ -1,7 +1,7 @@
 /*
  * Moving data between the program's memory and memory objects, whatever they are.
  *
- * Theory of operation. A resident buffer on an idle queue is copied right here, under the queue's
+ * Theory of operation. A resident object on an idle queue is copied right here, under the queue's
  * lock (gcl_direct_lock()). Everything else is a command whose data lies in a block of the heap: a
  * write is copied into it before the command is posted, a read out of it when it is done. A
  * blocking transfer goes in pieces through a few blocks that are used again, so that the copying
@@ -26,8 +26,13 @@ struct piece {
 static void direct_copy(const struct gcl_transfer *transfer)
 {
 	struct gcl_box box = {transfer->mem->heap, transfer->row_pitch, transfer->slice_pitch};
+	size_t at[3] = {transfer->origin[0], transfer->origin[1], transfer->origin[2]};
 
-	box = gcl_box_at(&box, transfer->origin);
+	if (transfer->shape == GCL_SHAPE_IMAGE) {
+		gcl_image_box_pitches(transfer->mem, &box.row_pitch, &box.slice_pitch);
+		at[0] *= transfer->mem->element_size;
+	}
+	box = gcl_box_at(&box, at);
 	if (transfer->write)
 		gcl_box_copy(&box, &transfer->host, transfer->region);
 	else
@@ -420,7 +425,7 @@ cl_int gcl_transfer_run(const struct gcl_transfer *transfer)
 	bool locked = false;
 	cl_int status;
 
-	if (transfer->mem->resident && transfer->shape != GCL_SHAPE_IMAGE)
+	if (transfer->mem->resident)
 		TRY(gcl_direct_lock(transfer->queue, transfer->blocking, transfer->wait_count,
 				    transfer->waits, transfer->event, &locked));
 	if (locked) {

@@ -120,8 +120,9 @@ const struct gcl_setting gcl_settings[] = {
 	       "compiled kernels of one user or VM; beyond it its sessions end and its cache is "
 	       "removed; 0: no limit"),
 	CHOICE("resident-buffers", resident_buffers, resident_choices, "auto",
-	       "whether buffers may live in memory that guest and worker share, where the device "
-	       "uses the host's memory; auto: if there can be no server to move to"),
+	       "whether buffers and images may live in memory that guest and worker share, where "
+	       "the "
+	       "device uses the host's memory; auto: if there can be no server to move to"),
 	CHOICE("program-sizes", program_sizes, program_sizes_choices, "auto",
 	       "whether the runtime is asked after each build how much memory the program takes, "
 	       "for "

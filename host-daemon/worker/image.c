@@ -163,6 +163,37 @@ static bool image_buffer(struct gcl_worker *worker, const Gcl__ImageCreate *mess
 	return true;
 }
 
+/* Up to the end of the last row or slice: the runtime may use what pads them, too. The pitches are
+ * as gcl_image_layout() leaves them, whose rows or slices lie apart. Return: false for too much. */
+static bool image_padded_bytes(const struct gcl_mem *mem, size_t row, size_t slice, uint64_t *size)
+{
+	if (mem->type == CL_MEM_OBJECT_IMAGE2D_ARRAY || mem->type == CL_MEM_OBJECT_IMAGE3D)
+		return !__builtin_mul_overflow(slice, mem->extent[2], size);
+	return !__builtin_mul_overflow(row, mem->extent[1], size);
+}
+
+/* Memory of the heap that the image is to have, with pitches in @desc. Return: false for what can't
+ * be.
+ */
+static bool image_resident(struct gcl_worker *worker, const Gcl__ImageCreate *message,
+			   const struct gcl_mem *mem, cl_image_desc *desc, void **host)
+{
+	size_t *row = &desc->image_row_pitch, *slice = &desc->image_slice_pitch;
+	uint64_t size;
+
+	*host = NULL;
+	if (!worker->resident || mem->type == CL_MEM_OBJECT_IMAGE1D_BUFFER ||
+	    message->heap_offset >= GCL_HEAP_MAX || message->heap_offset % GCL_RESIDENT_ALIGN)
+		return false;
+	if (!mem->element_size)
+		return true;
+	if (!gcl_image_layout(mem, mem->extent, row, slice, &size) || *row % mem->element_size ||
+	    *slice % *row || !image_padded_bytes(mem, *row, *slice, &size))
+		return false;
+	*host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, size);
+	return *host;
+}
+
 /* Initial contents from the payload, with pitches in @desc. Return: false when it is too small. */
 static bool image_payload(struct gcl_worker *worker, const struct gcl_frame *head,
 			  const struct gcl_mem *mem, cl_image_desc *desc, void **host)
@@ -194,10 +225,11 @@ static uint64_t image_bytes(const struct gcl_mem *image, const struct gcl_mem *b
 	return size;
 }
 
+/* @freed: what MEM_FREED says when the runtime has let go of it; 0: nothing is said */
 static cl_int image_make(struct gcl_worker *worker, const struct gcl_entry *context,
 			 struct gcl_charge charge, cl_mem_flags flags,
 			 const cl_image_format *format, const cl_image_desc *desc, void *host,
-			 cl_mem *handle)
+			 uint64_t freed, cl_mem *handle)
 {
 	cl_int status = gcl_quota_take(worker, charge);
 
@@ -209,7 +241,7 @@ static cl_int image_make(struct gcl_worker *worker, const struct gcl_entry *cont
 	if (status != CL_SUCCESS)
 		gcl_quota_give(worker, charge);
 	else if (!desc->buffer)
-		status = gcl_mem_watch(worker, handle, charge, 0);
+		status = gcl_mem_watch(worker, handle, charge, freed);
 	return status;
 }
 
@@ -237,7 +269,8 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 
 	if (!context || !image_describe(message, &described) ||
 	    !image_buffer(worker, message, &described, &buffer) ||
-	    !image_payload(worker, call->head, &described, &desc, &host))
+	    !(message->resident ? image_resident(worker, message, &described, &desc, &host)
+				: image_payload(worker, call->head, &described, &desc, &host)))
 		return -EPROTO;
 	mem = gcl_mem_add(worker, message->id, &entry);
 	if (!mem)
@@ -250,6 +283,7 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 	mem->flags = flags;
 	mem->format = format;
 	gcl_contents_init(&mem->contents, host);
+	mem->resident = message->resident;
 	if (buffer)
 		mem->parent = gcl_mem_get(buffer);
 	status = context->failed;
@@ -261,14 +295,15 @@ int gcl_handle_image_create(struct gcl_worker *worker, const struct gcl_call *ca
 		desc.buffer = gcl_mem_on(worker, buffer, GCL_HOME, &status);
 	if (status == CL_SUCCESS) {
 		if (host)
-			flags |= CL_MEM_COPY_HOST_PTR;
+			flags |= message->resident ? CL_MEM_USE_HOST_PTR : CL_MEM_COPY_HOST_PTR;
 		detail = context->detail;
 		status = image_make(worker, context,
 				    (struct gcl_charge){image_bytes(mem, buffer), detail->devices},
-				    flags, &format, &desc, host, &handle);
+				    flags, &format, &desc, host,
+				    message->resident ? message->id : 0, &handle);
 	}
 	gcl_mem_made(worker, entry, handle, status);
-	if (call->head->payload_size)
+	if (message->resident ? status != CL_SUCCESS : call->head->payload_size != 0)
 		gcl_mem_freed(worker, message->id);
 	return 0;
 }

@@ -36,8 +36,8 @@ static void usage(FILE *file)
 	      "\n"
 	      "  --socket-fd N          where the guest comes from\n"
 	      "  --page-fd N            memory shared with guestcld, for limits and counters\n"
-	      "  --resident auto|never  whether buffers of CPU devices live in memory shared with\n"
-	      "                         the guest (default: auto)\n"
+	      "  --resident auto|never  whether buffers and images of CPU devices live in memory\n"
+	      "                         shared with the guest (default: auto)\n"
 	      "  --program-sizes auto|always|never\n"
 	      "                         whether the runtime is asked for them after builds "
 	      "(default:\n"
@@ -317,6 +317,7 @@ static int guest_take(struct gcl_worker *worker, int socket)
 	/* The snapshot was made before it was known who comes. */
 	worker->resident &= gcl_channel_shared(worker->channel);
 	worker->welcome->resident_buffers = worker->resident;
+	worker->welcome->resident_images = worker->resident;
 	n = heap_begin(worker);
 	if (n) {
 		guest_answer(kind, gcl_channel_conn(worker->channel), GCL_HELLO_FAILED,

@@ -1,7 +1,7 @@
 /*
  * Buffers: creating them, and what memory objects of every kind have in common.
  *
- * A resident buffer is the heap's own memory; its range belongs to the buffer until the runtime has
+ * A resident object is the heap's own memory; its range belongs to the object until the runtime has
  * let go of it, which the guest is told by MEM_FREED. The guest keeps the program's flags about the
  * host's access and checks them; the runtime never hears of them, since the worker's own transfers
  * must not be refused.
@@ -10,9 +10,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-
-/* What the guest's heap aligns to: the largest OpenCL type. Kernels may rely on it. */
-#define RESIDENT_ALIGN 128u
 
 #define MEM_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 
@@ -230,8 +227,8 @@ static int buffer_memory(struct gcl_worker *worker, const struct gcl_call *call,
 	*flags = gcl_mem_flags(message->flags);
 	if (message->resident) {
 		/* Beyond the heap lies what is the program's, as it has laid it out. */
-		if (!worker->resident ||
-		    (message->heap_offset < GCL_HEAP_MAX && message->heap_offset % RESIDENT_ALIGN))
+		if (!worker->resident || (message->heap_offset < GCL_HEAP_MAX &&
+					  message->heap_offset % GCL_RESIDENT_ALIGN))
 			return -EPROTO;
 		*flags |= CL_MEM_USE_HOST_PTR;
 		*host = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);

@@ -6,6 +6,9 @@
 
 #include "range.h"
 
+/* What the guest's heap aligns to: the largest OpenCL type. Kernels may rely on it. */
+#define GCL_RESIDENT_ALIGN 128u
+
 /** gcl_mem_add() - entry and detail for @id, which the guest picked. Return: NULL on failure; *@out
  * is NULL then when @id can't be used (-EPROTO), and not when memory is short (-ENOMEM). */
 struct gcl_mem *gcl_mem_add(struct gcl_worker *worker, uint64_t id, struct gcl_entry **out);

@@ -347,6 +347,7 @@ int gcl_snapshot_make(struct gcl_worker *worker)
 	gcl__welcome__init(welcome);
 	worker->welcome = welcome;
 	welcome->resident_buffers = worker->resident;
+	welcome->resident_images = worker->resident;
 	welcome->runtime = strdup(GUESTCL_VERSION);
 	if (clGetPlatformIDs(0, NULL, &count) || count == 0)
 		return 0;

@@ -19,9 +19,6 @@
 
 #include "placed.h"
 
-/* What the guest's heap aligns to. */
-#define RESIDENT_ALIGN 128u
-
 #define MEM_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 
 /* Programs ask for more pointers than this of a broken guest only. */
@@ -145,7 +142,7 @@ static int source_find(struct gcl_worker *worker, const Gcl__SvmCreate *message,
 	if (!message->resident)
 		return 0;
 	if (!worker->resident || !worker->channel->ops->remaps ||
-	    message->heap_offset >= GCL_HEAP_MAX || message->heap_offset % RESIDENT_ALIGN)
+	    message->heap_offset >= GCL_HEAP_MAX || message->heap_offset % GCL_RESIDENT_ALIGN)
 		return -EPROTO;
 	*source = gcl_channel_heap_ptr(worker->channel, message->heap_offset, message->size);
 	return *source ? 0 : -EPROTO;

@@ -254,6 +254,109 @@ static void bad_images(void **state)
 	assert_int_equal(guest_send_payload(guest, GCL_IMAGE_CREATE, &message, 0, 4096), -EPROTO);
 }
 
+/* Its memory is the heap's. */
+static Gcl__ImageCreate resident_message(struct guest *guest, cl_mem_object_type type)
+{
+	Gcl__ImageCreate message = image_message(guest, type);
+
+	message.resident = true;
+	message.heap_offset = guest_heap(guest, 4096);
+	return message;
+}
+
+static void resident(void **state)
+{
+	struct guest *guest = *state;
+	Gcl__ImageCreate message = resident_message(guest, CL_MEM_OBJECT_IMAGE2D);
+	uint64_t from = guest_heap(guest, 4096), to = guest_heap(guest, 4096);
+	uint8_t *memory = heap(guest, message.heap_offset);
+
+	message.row_pitch = WIDTH + 4;
+	memset(memory, 'x', 4096);
+	assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), 0);
+	assert_int_equal(guest_failed(guest, message.id), CL_SUCCESS);
+	memcpy(heap(guest, from), "abcd", 4);
+	assert_int_equal(image_write(guest, message.id, box(1, 1, 0), box(2, 2, 1), 0, from, 4), 0);
+	assert_int_equal(guest_finish(guest), CL_SUCCESS);
+	assert_memory_equal(memory + WIDTH + 4, "xabx", 4);
+	assert_memory_equal(memory + (size_t)2 * (WIDTH + 4), "xcdx", 4);
+	memset(memory + (size_t)3 * (WIDTH + 4), 7, WIDTH);
+	assert_int_equal(image_read(guest, message.id, box(0, 3, 0), box(WIDTH, 1, 1), 0, to), 0);
+	assert_int_equal(guest_finish(guest), CL_SUCCESS);
+	assert_memory_equal(heap(guest, to), "\7\7\7\7\7\7\7\7", WIDTH);
+	assert_null(guest_wait(guest, GCL_MEM_FREED, message.id, 0));
+	guest_release(guest, message.id);
+	assert_true(guest_freed(guest, message.id));
+}
+
+/* What can't be made lets go of its memory at once. */
+static void resident_failed(void **state)
+{
+	struct guest *guest = *state;
+	Gcl__ImageCreate message = resident_message(guest, CL_MEM_OBJECT_IMAGE2D);
+
+	message.channel_order = 0x1234;
+	assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), 0);
+	assert_int_equal(guest_failed(guest, message.id), CL_IMAGE_FORMAT_NOT_SUPPORTED);
+	assert_true(guest_freed(guest, message.id));
+	guest_release(guest, message.id);
+}
+
+/* Memory up to the end of the last row and slice has to be the heap's, padding and all. */
+static void resident_hostile(void **state)
+{
+	static const struct {
+		cl_mem_object_type type;
+		uint64_t depth, array_size, row, slice, size; /* size 0: no place will do */
+	} cases[] = {
+		{CL_MEM_OBJECT_IMAGE1D, 0, 0, 128, 0, 128},
+		{CL_MEM_OBJECT_IMAGE1D_ARRAY, 0, 3, 128, 128, 384},
+		{CL_MEM_OBJECT_IMAGE2D, 0, 0, 128, 0, 512},
+		{CL_MEM_OBJECT_IMAGE2D_ARRAY, 0, 2, 128, 1024, 2048},
+		{CL_MEM_OBJECT_IMAGE3D, 3, 0, 128, 512, 1536},
+		{CL_MEM_OBJECT_IMAGE2D, 0, 0, 4 * WIDTH - 4, 0, 0},
+		{CL_MEM_OBJECT_IMAGE2D, 0, 0, 4 * WIDTH + 2, 0, 0},
+		{CL_MEM_OBJECT_IMAGE2D, 0, 0, 1ull << 62, 0, 0},
+		{CL_MEM_OBJECT_IMAGE3D, 3, 0, 128, 384, 0},
+		{CL_MEM_OBJECT_IMAGE3D, 3, 0, 128, 640 + 4, 0},
+		{CL_MEM_OBJECT_IMAGE3D, 4, 0, 128, 1ull << 62, 0},
+		{CL_MEM_OBJECT_IMAGE3D, 0, 0, 128, 512, 0},
+	};
+	struct guest *guest = *state;
+	Gcl__ImageCreate message;
+
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(cases); i++) {
+		message = resident_message(guest, cases[i].type);
+		message.channel_order = CL_RGBA;
+		message.depth = cases[i].depth;
+		message.array_size = cases[i].array_size;
+		message.row_pitch = cases[i].row;
+		message.slice_pitch = cases[i].slice;
+		if (cases[i].size)
+			message.heap_offset = GUEST_HEAP_SIZE - cases[i].size + 128;
+		assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), -EPROTO);
+		if (!cases[i].size)
+			continue;
+		message.heap_offset -= 64;
+		assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), -EPROTO);
+		message.heap_offset -= 64;
+		assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), 0);
+		assert_int_equal(guest_failed(guest, message.id), CL_SUCCESS);
+		guest_release(guest, message.id);
+		assert_true(guest_freed(guest, message.id));
+	}
+	message = resident_message(guest, CL_MEM_OBJECT_IMAGE2D);
+	message.heap_offset = GCL_HEAP_MAX;
+	assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), -EPROTO);
+	message = resident_message(guest, CL_MEM_OBJECT_IMAGE1D_BUFFER);
+	message.buffer = guest_buffer(guest, 64, 0, 0);
+	assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), -EPROTO);
+	message = resident_message(guest, CL_MEM_OBJECT_IMAGE2D);
+	guest->worker.resident = false;
+	assert_int_equal(guest_send(guest, GCL_IMAGE_CREATE, &message), -EPROTO);
+	guest->worker.resident = true;
+}
+
 static int fill_color(struct guest *guest, uint64_t image, size_t length)
 {
 	static uint32_t color[4] = {9, 9, 9, 9};
@@ -359,11 +462,13 @@ static void samplers(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(contents),	  cmocka_unit_test(writes),
-		cmocka_unit_test(bad_regions),	  cmocka_unit_test(kinds),
-		cmocka_unit_test(layers_of_rows), cmocka_unit_test(image_of_buffer),
-		cmocka_unit_test(bad_images),	  cmocka_unit_test(copies),
-		cmocka_unit_test(with_buffers),	  cmocka_unit_test(samplers),
+		cmocka_unit_test(contents),	    cmocka_unit_test(writes),
+		cmocka_unit_test(bad_regions),	    cmocka_unit_test(kinds),
+		cmocka_unit_test(layers_of_rows),   cmocka_unit_test(image_of_buffer),
+		cmocka_unit_test(bad_images),	    cmocka_unit_test(copies),
+		cmocka_unit_test(with_buffers),	    cmocka_unit_test(samplers),
+		cmocka_unit_test(resident),	    cmocka_unit_test(resident_failed),
+		cmocka_unit_test(resident_hostile),
 	};
 
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
