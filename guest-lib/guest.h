@@ -50,9 +50,8 @@ struct _cl_platform_id {
 	const Gcl__Platform *host; /* of an opened one: the first */
 	cl_uint device_count;
 	cl_device_id *devices; /* root devices */
-	char *name;	       /* strings that differ from the host's */
-	char *version;
-	cl_version api; /* as in version */
+	char *version;	       /* the host's, with guestcl's behind it */
+	cl_version api;	       /* as in version */
 };
 
 /* Every device information of OpenCL 1.2 has a name in this range, every later one (feature.c) lies

@@ -67,25 +67,31 @@ static cl_version platform_api(const char *host)
 	return version ? version : CL_MAKE_VERSION(1, 2, 0);
 }
 
+/* What a platform says behind "OpenCL 3.0", with the space before it. */
+static const char *version_rest(const char *host)
+{
+	size_t prefix = strlen("OpenCL ");
+
+	return strncmp(host, "OpenCL ", prefix) == 0 ? host + prefix + strcspn(host + prefix, " ")
+						     : "";
+}
+
 /* @devices: how many there will be room for. */
 static cl_int platform_prepare(cl_platform_id platform, const Gcl__Platform *host, size_t devices)
 {
-	_cleanup_free_ char *name = NULL;
 	_cleanup_free_ char *version = NULL;
 
 	platform->host = host;
 	platform->devices = calloc(devices + 1, sizeof(cl_device_id));
 	if (!platform->devices)
 		return CL_OUT_OF_HOST_MEMORY;
-	name = platform_text(platform, CL_PLATFORM_NAME);
 	version = platform_text(platform, CL_PLATFORM_VERSION);
-	if (!name || asprintf(&platform->name, "%s (guestcl)", name) < 0)
-		return CL_OUT_OF_HOST_MEMORY;
 	if (!version)
 		return CL_OUT_OF_HOST_MEMORY;
 	platform->api = platform_api(version);
-	if (asprintf(&platform->version, "OpenCL %u.%u guestcl " GUESTCL_VERSION " (%s)",
-		     CL_VERSION_MAJOR(platform->api), CL_VERSION_MINOR(platform->api), version) < 0)
+	if (asprintf(&platform->version, "OpenCL %u.%u%s" GCL_PLATFORM_MARK GUESTCL_VERSION ")",
+		     CL_VERSION_MAJOR(platform->api), CL_VERSION_MINOR(platform->api),
+		     version_rest(version)) < 0)
 		return CL_OUT_OF_HOST_MEMORY;
 	return CL_SUCCESS;
 }
@@ -134,7 +140,6 @@ void gcl_platform_free(cl_platform_id platform)
 	for (cl_uint i = 0; i < platform->device_count; i++)
 		gcl_device_free(platform->devices[i]);
 	free(platform->devices);
-	free(platform->name);
 	free(platform->version);
 	gcl_object_free(platform);
 }
@@ -207,9 +212,6 @@ GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id pl
 
 	REFUSE_IF(!gcl_valid(platform, GCL_KIND_PLATFORM), CL_INVALID_PLATFORM);
 	switch (param_name) {
-	case CL_PLATFORM_NAME:
-		text = platform->name;
-		break;
 	case CL_PLATFORM_VERSION:
 		text = platform->version;
 		break;
@@ -219,6 +221,7 @@ GCL_EXPORTED CL_API_ENTRY cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id pl
 	case CL_PLATFORM_ICD_SUFFIX_KHR:
 		text = "GCL";
 		break;
+	case CL_PLATFORM_NAME:
 	case CL_PLATFORM_VENDOR:
 	case CL_PLATFORM_PROFILE:
 		info = gcl_host_info(platform->host->infos, platform->host->n_infos, param_name);

@@ -22,6 +22,10 @@
 #include "session.pb-c.h"
 #include "svm.pb-c.h"
 
+/* Behind a platform's own CL_PLATFORM_VERSION, before guestcl's: what tells it from the same
+ * platform without guestcl. Its name is the host's, as programs look for it. */
+#define GCL_PLATFORM_MARK " (guestcl "
+
 /* clang-format off */
 #define GCL_MESSAGES_TO_WORKER(X)                                  \
 	X(1,  RELEASE, release)                                    \

@@ -300,13 +300,11 @@ static int platform_devices(struct gcl_worker *worker, cl_platform_id platform,
 /* A guestcl among the host's own platforms would send work round in a circle. */
 static bool platform_is_own(const Gcl__Platform *platform)
 {
-	static const char suffix[] = "(guestcl)";
-
 	for (size_t i = 0; i < platform->n_infos; i++) {
 		const ProtobufCBinaryData *value = &platform->infos[i]->value;
 
-		if (platform->infos[i]->name == CL_PLATFORM_NAME && value->len >= sizeof suffix &&
-		    memcmp(value->data + value->len - sizeof suffix, suffix, sizeof suffix) == 0)
+		if (platform->infos[i]->name == CL_PLATFORM_VERSION && value->len &&
+		    memmem(value->data, value->len, GCL_PLATFORM_MARK, strlen(GCL_PLATFORM_MARK)))
 			return true;
 	}
 	return false;

@@ -11,8 +11,7 @@ import twice
 
 # name: (what guestcl's value has to be, None for no such line; the reason). "{}" is native's value.
 DIFFERENCES = {
-    "CL_PLATFORM_NAME": ("{} (guestcl)", "the platform says what it is"),
-    "CL_PLATFORM_VERSION": ("OpenCL 3.0 guestcl .* ({})", "the platform says what it is"),
+    "CL_PLATFORM_VERSION": ("{} (guestcl .*)", "the platform says what it is"),
     "CL_PLATFORM_EXTENSIONS": ("cl_khr_icd", "no extension of the host's platform is carried"),
     "CL_PLATFORM_EXTENSIONS_WITH_VERSION": (
         "cl_khr_icd:0x400000",
@@ -60,9 +59,8 @@ def matches(meant, native, ours):
     if meant is None:
         return ours is None
     if "{}" in meant:
-        before, _, after = meant.partition("{}")
-        middle = re.escape(before).replace(r"\.\*", ".*") + re.escape(native) + re.escape(after)
-        return ours is not None and re.fullmatch(middle, ours)
+        pattern = re.escape(meant).replace(r"\.\*", ".*").replace(r"\{\}", re.escape(native))
+        return ours is not None and re.fullmatch(pattern, ours)
     return ours is not None and re.fullmatch(meant, ours)
 
 
