@@ -218,6 +218,36 @@ static void base_is_needed(void **state)
 	assert_int_equal(state_of(guest), GCL_REPLAY_BASE);
 }
 
+/* Its address may be another's when it is done again. */
+static void no_shared_virtual_memory(void **state)
+{
+	struct guest *guest = *state;
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0);
+	struct gcl_mem *root = mem_of(guest, mem);
+
+	root->svm = guest;
+	use(guest, mem, GCL_ACCESS_READ, GCL_HOME);
+	assert_int_equal(state_of(guest), GCL_REPLAY_POSSIBLE);
+	use(guest, mem, GCL_ACCESS_READ, AWAY);
+	root->svm = NULL;
+	assert_int_equal(state_of(guest), GCL_REPLAY_SVM);
+}
+
+static void one_context(void **state)
+{
+	struct guest *guest = *state;
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), offset = guest_heap(guest, SIZE);
+	struct gcl_queue *queue = queue_of(guest);
+	struct gcl_context *context = queue->context, other = *context;
+
+	write_add(guest, mem, offset, SIZE);
+	assert_int_equal(state_of(guest), GCL_REPLAY_POSSIBLE);
+	queue->context = &other;
+	write_add(guest, mem, offset, SIZE);
+	queue->context = context;
+	assert_int_equal(state_of(guest), GCL_REPLAY_CONTEXTS);
+}
+
 /* Released objects that it needs are found by a replay alone, and go with it. */
 static void ghosts(void **state)
 {
@@ -312,6 +342,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(time_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(contents_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(base_is_needed, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_shared_virtual_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_context, setup, teardown),
 		cmocka_unit_test_setup_teardown(ghosts, setup, teardown),
 		cmocka_unit_test_setup_teardown(home_is_left_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(done_again, setup, teardown),
