@@ -34,37 +34,6 @@ static const struct gcl_contents *contents_of(struct guest *guest, uint64_t mem)
 	return &detail->contents;
 }
 
-static uint64_t queue_create(struct guest *guest, uint64_t properties)
-{
-	Gcl__QueueCreate message = GCL__QUEUE_CREATE__INIT;
-
-	message.id = guest_id(guest, GCL_KIND_QUEUE);
-	message.context = guest->context;
-	message.device = guest->device;
-	message.properties = properties;
-	assert_int_equal(guest_send(guest, GCL_QUEUE_CREATE, &message), 0);
-	return message.id;
-}
-
-static uint64_t user_event(struct guest *guest)
-{
-	Gcl__UserEventCreate message = GCL__USER_EVENT_CREATE__INIT;
-
-	message.id = guest_id(guest, GCL_KIND_EVENT);
-	message.context = guest->context;
-	assert_int_equal(guest_send(guest, GCL_USER_EVENT_CREATE, &message), 0);
-	return message.id;
-}
-
-static void user_event_set(struct guest *guest, uint64_t id, cl_int status)
-{
-	Gcl__UserEventSet message = GCL__USER_EVENT_SET__INIT;
-
-	message.id = id;
-	message.status = status;
-	assert_int_equal(guest_send(guest, GCL_USER_EVENT_SET, &message), 0);
-}
-
 /* Return: its event. @wait 0: none. */
 static uint64_t fill(struct guest *guest, uint64_t queue, uint64_t mem, uint64_t wait)
 {
@@ -143,8 +112,8 @@ static cl_int ended(struct guest *guest, uint64_t queue, uint64_t event)
 static void uses_count_late(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = queue_create(guest, 0);
-	uint64_t gate = user_event(guest), held, early, before;
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = guest_queue(guest, 0);
+	uint64_t gate = guest_user_event(guest), held, early, before;
 
 	before = contents_of(guest, mem)->written;
 	held = fill(guest, second, mem, gate);
@@ -155,7 +124,7 @@ static void uses_count_late(void **state)
 	assert_int_equal(gated(guest), 1);
 	assert_int_equal(ended(guest, guest->queue, early), CL_COMPLETE);
 	before = contents_of(guest, mem)->written;
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	assert_int_equal(gated(guest), 0);
 	assert_int_equal(contents_of(guest, mem)->written, before + 1);
 	assert_int_equal(ended(guest, second, held), CL_COMPLETE);
@@ -167,9 +136,9 @@ static void uses_count_late(void **state)
 static void through_others(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = queue_create(guest, 0);
-	uint64_t loose = queue_create(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
-	uint64_t gate = user_event(guest), held, last;
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = guest_queue(guest, 0);
+	uint64_t loose = guest_queue(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	uint64_t gate = guest_user_event(guest), held, last;
 
 	held = fill(guest, second, mem, gate);
 	fill(guest, second, mem, 0);
@@ -187,7 +156,7 @@ static void through_others(void **state)
 	last = fill(guest, loose, mem, 0);
 	assert_int_equal(gated(guest), 6);
 	flush(guest, second);
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	assert_int_equal(gated(guest), 0);
 	assert_int_equal(ended(guest, loose, last), CL_COMPLETE);
 	guest_release(guest, mem);
@@ -199,16 +168,16 @@ static void two_gates(void **state)
 {
 	struct guest *guest = *state;
 	uint64_t mem = guest_buffer(guest, SIZE, 0, 0);
-	uint64_t loose = queue_create(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
-	uint64_t first = user_event(guest), second = user_event(guest), one, both;
+	uint64_t loose = guest_queue(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	uint64_t first = guest_user_event(guest), second = guest_user_event(guest), one, both;
 
 	one = fill(guest, loose, mem, first);
 	order(guest, GCL_BARRIER, loose, second);
 	both = fill(guest, loose, mem, one);
 	assert_int_equal(gated(guest), 3);
-	user_event_set(guest, second, CL_COMPLETE);
+	guest_user_event_set(guest, second, CL_COMPLETE);
 	assert_int_equal(gated(guest), 2);
-	user_event_set(guest, first, CL_COMPLETE);
+	guest_user_event_set(guest, first, CL_COMPLETE);
 	assert_int_equal(gated(guest), 0);
 	assert_int_equal(ended(guest, loose, both), CL_COMPLETE);
 	guest_release(guest, mem);
@@ -219,13 +188,13 @@ static void two_gates(void **state)
 static void failures(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = queue_create(guest, 0);
-	uint64_t gate = user_event(guest), held;
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = guest_queue(guest, 0);
+	uint64_t gate = guest_user_event(guest), held;
 
 	assert_true(ended(guest, second, copy(guest, second, mem, gate)) < 0);
 	assert_int_equal(gated(guest), 0);
 	held = fill(guest, second, mem, gate);
-	user_event_set(guest, gate, CL_OUT_OF_RESOURCES);
+	guest_user_event_set(guest, gate, CL_OUT_OF_RESOURCES);
 	assert_int_equal(gated(guest), 0);
 	assert_true(ended(guest, second, held) < 0);
 	guest_release(guest, mem);
@@ -236,13 +205,13 @@ static void failures(void **state)
 static void released(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = queue_create(guest, 0);
-	uint64_t gate = user_event(guest), held = fill(guest, second, mem, gate);
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), second = guest_queue(guest, 0);
+	uint64_t gate = guest_user_event(guest), held = fill(guest, second, mem, gate);
 
 	flush(guest, second);
 	guest_release(guest, mem);
 	guest_release(guest, second);
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	guest_release(guest, gate);
 	assert_int_equal(gated(guest), 0);
 	assert_non_null(guest_wait(guest, GCL_EVENT_DONE, held, 30));
@@ -252,7 +221,7 @@ static void released(void **state)
 static void keeps_side(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), gate = user_event(guest);
+	uint64_t mem = guest_buffer(guest, SIZE, 0, 0), gate = guest_user_event(guest);
 
 	assert_false(gcl_gated_on(&guest->worker, GCL_HOME));
 	fill(guest, guest->queue, mem, gate);
@@ -260,7 +229,7 @@ static void keeps_side(void **state)
 	assert_int_equal(gated(guest), 1);
 	assert_true(gcl_gated_on(&guest->worker, GCL_HOME));
 	assert_false(gcl_gated_on(&guest->worker, 1));
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	assert_false(gcl_gated_on(&guest->worker, GCL_HOME));
 	assert_int_equal(guest_finish(guest), CL_SUCCESS);
 	guest_release(guest, mem);

@@ -326,3 +326,34 @@ int guest_teardown(void **state)
 #endif
 	return 0;
 }
+
+uint64_t guest_queue(struct guest *guest, uint64_t properties)
+{
+	Gcl__QueueCreate message = GCL__QUEUE_CREATE__INIT;
+
+	message.id = guest_id(guest, GCL_KIND_QUEUE);
+	message.context = guest->context;
+	message.device = guest->device;
+	message.properties = properties;
+	assert_int_equal(guest_send(guest, GCL_QUEUE_CREATE, &message), 0);
+	return message.id;
+}
+
+uint64_t guest_user_event(struct guest *guest)
+{
+	Gcl__UserEventCreate message = GCL__USER_EVENT_CREATE__INIT;
+
+	message.id = guest_id(guest, GCL_KIND_EVENT);
+	message.context = guest->context;
+	assert_int_equal(guest_send(guest, GCL_USER_EVENT_CREATE, &message), 0);
+	return message.id;
+}
+
+void guest_user_event_set(struct guest *guest, uint64_t id, cl_int status)
+{
+	Gcl__UserEventSet message = GCL__USER_EVENT_SET__INIT;
+
+	message.id = id;
+	message.status = status;
+	assert_int_equal(guest_send(guest, GCL_USER_EVENT_SET, &message), 0);
+}

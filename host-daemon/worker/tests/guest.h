@@ -85,6 +85,9 @@ Gcl__Command guest_command(const struct guest *guest, uint64_t event);
 uint64_t guest_buffer(struct guest *guest, uint64_t size, uint64_t payload_offset,
 		      uint64_t payload_size);
 void guest_release(struct guest *guest, uint64_t id);
+uint64_t guest_queue(struct guest *guest, uint64_t properties);
+uint64_t guest_user_event(struct guest *guest);
+void guest_user_event_set(struct guest *guest, uint64_t id, cl_int status);
 uint64_t guest_program(struct guest *guest, const char *source);
 
 /** guest_build() - build for all devices. Return: the answer. */

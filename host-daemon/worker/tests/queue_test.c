@@ -8,37 +8,6 @@
 
 #define EVENTS 200u
 
-static uint64_t queue_create(struct guest *guest, uint64_t properties)
-{
-	Gcl__QueueCreate message = GCL__QUEUE_CREATE__INIT;
-
-	message.id = guest_id(guest, GCL_KIND_QUEUE);
-	message.context = guest->context;
-	message.device = guest->device;
-	message.properties = properties;
-	assert_int_equal(guest_send(guest, GCL_QUEUE_CREATE, &message), 0);
-	return message.id;
-}
-
-static uint64_t user_event(struct guest *guest)
-{
-	Gcl__UserEventCreate message = GCL__USER_EVENT_CREATE__INIT;
-
-	message.id = guest_id(guest, GCL_KIND_EVENT);
-	message.context = guest->context;
-	assert_int_equal(guest_send(guest, GCL_USER_EVENT_CREATE, &message), 0);
-	return message.id;
-}
-
-static void user_event_set(struct guest *guest, uint64_t id, cl_int status)
-{
-	Gcl__UserEventSet message = GCL__USER_EVENT_SET__INIT;
-
-	message.id = id;
-	message.status = status;
-	assert_int_equal(guest_send(guest, GCL_USER_EVENT_SET, &message), 0);
-}
-
 /* A marker on @queue that waits for @wait, if that isn't 0. Return: its event. */
 static uint64_t marker(struct guest *guest, uint64_t queue, uint64_t wait)
 {
@@ -114,13 +83,13 @@ static void in_order_is_told_in_order(void **state)
 static void out_of_order_sync_is_last(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t queue = queue_create(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
-	uint64_t gate = user_event(guest);
+	uint64_t queue = guest_queue(guest, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+	uint64_t gate = guest_user_event(guest);
 	uint64_t waits = marker(guest, queue, gate);
 	uint64_t sync = sync_post(guest, queue);
 
 	assert_null(guest_wait(guest, GCL_QUEUE_DONE, sync, 0));
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	assert_int_equal(sync_status(guest, sync), CL_SUCCESS);
 	assert_true(place(guest, GCL_EVENT_DONE, waits) < place(guest, GCL_QUEUE_DONE, sync));
 	guest_release(guest, queue);
@@ -130,13 +99,13 @@ static void out_of_order_sync_is_last(void **state)
 static void poisoned(void **state, uint64_t properties)
 {
 	struct guest *guest = *state;
-	uint64_t queue = queue_create(guest, properties);
-	uint64_t gate = user_event(guest);
+	uint64_t queue = guest_queue(guest, properties);
+	uint64_t gate = guest_user_event(guest);
 	uint64_t first = marker(guest, queue, gate);
 	uint64_t second = marker(guest, queue, first);
 	uint64_t sync = sync_post(guest, queue);
 
-	user_event_set(guest, gate, -77);
+	guest_user_event_set(guest, gate, -77);
 	assert_true(event_status(guest, first) < 0);
 	assert_true(event_status(guest, second) < 0);
 	assert_true(sync_status(guest, sync) < 0);
@@ -164,7 +133,7 @@ static void poisoned_out_of_order(void **state)
 static void profiled(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t queue = queue_create(guest, CL_QUEUE_PROFILING_ENABLE);
+	uint64_t queue = guest_queue(guest, CL_QUEUE_PROFILING_ENABLE);
 	uint64_t event = marker(guest, queue, 0);
 	const struct mail *mail = guest_wait(guest, GCL_EVENT_DONE, event, 10);
 	const Gcl__EventDone *done;
@@ -178,14 +147,14 @@ static void profiled(void **state)
 static void released_before_completion(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t queue = queue_create(guest, 0);
-	uint64_t gate = user_event(guest);
+	uint64_t queue = guest_queue(guest, 0);
+	uint64_t gate = guest_user_event(guest);
 	uint64_t event = marker(guest, queue, gate);
 	uint64_t sync = sync_post(guest, queue);
 
 	guest_release(guest, event);
 	guest_release(guest, queue);
-	user_event_set(guest, gate, CL_COMPLETE);
+	guest_user_event_set(guest, gate, CL_COMPLETE);
 	guest_release(guest, gate);
 	assert_int_equal(sync_status(guest, sync), CL_SUCCESS);
 }
@@ -194,7 +163,7 @@ static void released_before_completion(void **state)
 static void dead_queue(void **state)
 {
 	struct guest *guest = *state;
-	uint64_t queue = queue_create(guest, ~0ull);
+	uint64_t queue = guest_queue(guest, ~0ull);
 	uint64_t event = marker(guest, queue, 0);
 
 	assert_true(guest_failed(guest, queue) < 0);
