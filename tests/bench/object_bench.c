@@ -10,6 +10,8 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +251,50 @@ static void threads(unsigned count, unsigned burst, const char *name)
 	print(what, 1 / rate);
 }
 
+/* ------------------------------------------------------------ enqueued by another thread */
+
+/* Natively that is what remoting can't do without: the one that enqueues isn't the program's. */
+static struct {
+	atomic_uint wanted; /* kernels so far */
+	atomic_bool over;
+	sem_t enqueued; /* all that were wanted */
+} relay;
+
+static void *relay_run(void *arg)
+{
+	unsigned given = 0;
+
+	(void)arg;
+	while (!atomic_load(&relay.over)) {
+		if (given == atomic_load(&relay.wanted))
+			continue;
+		add_enqueue(opened.queue, NULL, NULL);
+		if (++given % BURST == 0)
+			sem_post(&relay.enqueued);
+	}
+	return NULL;
+}
+
+static void relay_once(void *arg)
+{
+	(void)arg;
+	for (unsigned i = 0; i < BURST; i++)
+		atomic_fetch_add(&relay.wanted, 1);
+	sem_wait(&relay.enqueued);
+	require(clFinish(opened.queue), "clFinish");
+}
+
+static void relayed(void)
+{
+	pthread_t thread;
+
+	sem_init(&relay.enqueued, 0, 0);
+	pthread_create(&thread, NULL, relay_run, NULL);
+	measure("threads.kernel_relayed_of_256", relay_once, BURST);
+	atomic_store(&relay.over, true);
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	cl_int status;
@@ -274,6 +320,7 @@ int main(int argc, char **argv)
 		threads(count, 1, "kernel_finish");
 		threads(count, BURST, "kernel_of_256");
 	}
+	relayed();
 	free(memory);
 	clReleaseMemObject(buffer);
 	clReleaseKernel(add);
