@@ -4,13 +4,14 @@
  * Callbacks run on the runtime's threads, or inside clSetEventCallback when the command is done
  * already. Must not: touch tables or the arena, call the runtime with queue.lock held, wait.
  *
- * A runtime may forget the callback when a command fails because another did (PoCL 3.1). So the
- * session thread looks after the commands under way when it knows of a failure, and now and then
- * when it has nothing to do. Events are kept alive until it has seen that they are done: PoCL 3.1
- * touches failed events after having let them go.
+ * A runtime may forget the callback when a command fails because another did (PoCL 3.1), or when it
+ * was over before it was set (Oclgrind). So the session thread looks after the commands under way
+ * when it knows of a failure, and now and then when it has nothing to do. Events are kept alive
+ * until it has seen that they are done: PoCL 3.1 touches failed events after having let them go.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gather.h"
 #include "worker.h"
@@ -198,6 +199,13 @@ static void finish_locked(struct gcl_completion *completion, cl_int status)
 	}
 }
 
+static void finish_timed_locked(struct gcl_completion *completion, cl_int status,
+				const cl_ulong times[4])
+{
+	memcpy(completion->times, times, sizeof completion->times);
+	finish_locked(completion, status);
+}
+
 /* The session thread decides what it comes to. */
 static void loss_report(struct gcl_worker *worker)
 {
@@ -205,7 +213,8 @@ static void loss_report(struct gcl_worker *worker)
 	gcl_channel_interrupt(worker->channel);
 }
 
-static void completion_finish(struct gcl_completion *completion, cl_int status)
+static void completion_finish(struct gcl_completion *completion, cl_int status,
+			      const cl_ulong times[4])
 {
 	struct gcl_worker *worker = completion->worker;
 	struct gcl_queue *queue = completion->queue;
@@ -219,7 +228,7 @@ static void completion_finish(struct gcl_completion *completion, cl_int status)
 	if (completion->done && gcl_list_empty(&completion->link))
 		completion_drop_locked(completion);
 	else if (!completion->done && !completion->withheld)
-		finish_locked(completion, status);
+		finish_timed_locked(completion, status, times);
 	pthread_mutex_unlock(&queue->lock);
 	if (lost)
 		loss_report(worker);
@@ -228,7 +237,8 @@ static void completion_finish(struct gcl_completion *completion, cl_int status)
 		gcl_channel_interrupt(worker->channel);
 }
 
-static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *data)
+/* Zeros unless the guest may ask for them. */
+static void times_take(const struct gcl_completion *completion, cl_event event, cl_ulong times[4])
 {
 	static const cl_profiling_info infos[] = {
 		CL_PROFILING_COMMAND_QUEUED,
@@ -236,17 +246,25 @@ static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *d
 		CL_PROFILING_COMMAND_START,
 		CL_PROFILING_COMMAND_END,
 	};
-	struct gcl_completion *completion = data;
 	const struct gcl_side *side = &completion->worker->sides.side[completion->side];
 
 	_Static_assert(GCL_ARRAY_SIZE(infos) == GCL_ARRAY_SIZE(completion->times),
 		       "one time for each");
-	if (completion->queue->profiling && completion->event_id)
-		for (size_t i = 0; i < GCL_ARRAY_SIZE(infos); i++)
-			if (!clGetEventProfilingInfo(event, infos[i], sizeof completion->times[i],
-						     &completion->times[i], NULL))
-				completion->times[i] += (cl_ulong)side->shift;
-	completion_finish(completion, GCL_MIN(status, CL_COMPLETE));
+	for (size_t i = 0; i < GCL_ARRAY_SIZE(infos); i++) {
+		times[i] = 0;
+		if (completion->queue->profiling && completion->event_id &&
+		    !clGetEventProfilingInfo(event, infos[i], sizeof times[i], &times[i], NULL))
+			times[i] += (cl_ulong)side->shift;
+	}
+}
+
+static void CL_CALLBACK command_completed(cl_event event, cl_int status, void *data)
+{
+	struct gcl_completion *completion = data;
+	cl_ulong times[4];
+
+	times_take(completion, event, times);
+	completion_finish(completion, GCL_MIN(status, CL_COMPLETE), times);
 }
 
 cl_int gcl_event_failed(cl_event event)
@@ -259,6 +277,7 @@ cl_int gcl_event_failed(cl_event event)
 
 static void completion_watch(struct gcl_completion *completion)
 {
+	static const cl_ulong none[4];
 	cl_event event = completion->event;
 	cl_int status = CL_QUEUED;
 
@@ -272,7 +291,7 @@ static void completion_watch(struct gcl_completion *completion)
 		return;
 	if (status > CL_COMPLETE)
 		status = event ? CL_OUT_OF_HOST_MEMORY : CL_SUCCESS;
-	completion_finish(completion, status);
+	completion_finish(completion, status, none);
 }
 
 int gcl_completion_await(struct gcl_worker *worker, const struct gcl_completion *what,
@@ -368,6 +387,23 @@ static size_t undone_list(struct gcl_queue *queue, struct gcl_completion **list,
 	return count;
 }
 
+/* One that is over, whose callback hasn't come. */
+static void completion_sweep(struct gcl_completion *completion, cl_int status)
+{
+	struct gcl_queue *queue = completion->queue;
+	cl_ulong times[4];
+
+	times_take(completion, completion->event, times);
+	if (completion->prints)
+		gcl_print_flush(completion->worker);
+	pthread_mutex_lock(&queue->lock);
+	if (!completion->done && !completion->withheld) {
+		completion->swept = true;
+		finish_timed_locked(completion, status, times);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
 /* The listed completions stay valid, whatever callbacks do: only the session thread reaps. */
 static void queue_sweep(struct gcl_queue *queue)
 {
@@ -379,16 +415,11 @@ static void queue_sweep(struct gcl_queue *queue)
 		return;
 	count = undone_list(queue, list, count);
 	for (size_t i = 0; i < count; i++) {
-		cl_int status = list[i]->event ? gcl_event_failed(list[i]->event) : CL_SUCCESS;
+		cl_int status = list[i]->event ? gcl_event_status(list[i]->event) : CL_QUEUED;
 
-		if (!status || gcl_side_withholds(list[i]->worker, list[i]->side))
-			continue;
-		pthread_mutex_lock(&queue->lock);
-		if (!list[i]->done && !list[i]->withheld) {
-			list[i]->swept = true;
-			finish_locked(list[i], status);
-		}
-		pthread_mutex_unlock(&queue->lock);
+		if (status <= CL_COMPLETE &&
+		    (status == CL_COMPLETE || !gcl_side_withholds(list[i]->worker, list[i]->side)))
+			completion_sweep(list[i], status);
 	}
 }
 

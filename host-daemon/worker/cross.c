@@ -80,7 +80,7 @@ void gcl_crossings_sweep(struct gcl_worker *worker)
 		struct crossing *crossing = gcl_container_of(it, struct crossing, link);
 		cl_int status = gcl_event_status(crossing->event);
 
-		if (status < 0)
+		if (status <= CL_COMPLETE)
 			proxy_set(crossing, status);
 	}
 }

@@ -5,10 +5,10 @@
  * waits for all. Callbacks may run inside clSetEventCallback. Must not: call OpenCL, or @done, with
  * the lock held.
  *
- * A runtime may forget the callback when a command fails because another did (PoCL 3.1). Events
- * that have failed are seen before and after the callback is set; of those that fail later, only
- * gcl_gather_sweep() will know. So whoever gathers has to have it called while he waits, as
- * gcl_completions_sweep() is.
+ * A runtime may forget the callback when a command fails because another did (PoCL 3.1), or when it
+ * was over before. Events that are over are seen before and after the callback is set; of those
+ * that end later and are forgotten, only gcl_gather_sweep() will know. So whoever gathers has to
+ * have it called while he waits, as gcl_completions_sweep() is.
  *
  * PoCL 3.1 also touches failed events after it has let go of them. Where one failed, references are
  * given back a while later, by the next sweep or gathering. A callback has a number instead of a
@@ -167,7 +167,7 @@ static void part_watch(const struct part *part)
 					 (void *)part->number);
 		/* It may have failed just before, and this been forgotten. */
 		status = err ? err : event_status(part->event);
-		if (status >= CL_COMPLETE)
+		if (status > CL_COMPLETE)
 			return;
 	}
 	part_end(part->number, status);
@@ -232,7 +232,7 @@ static void gather_look(const struct gather *gather)
 	for (size_t i = 0; i < gather->count; i++) {
 		cl_int status = event_status(gather->parts[i].event);
 
-		if (status < 0)
+		if (status <= CL_COMPLETE)
 			part_end(gather->parts[i].number, status);
 	}
 }

@@ -24,8 +24,8 @@
 int gcl_gather(const cl_event *events, size_t count, void (*done)(void *arg, cl_int status),
 	       void *arg);
 
-/** gcl_gather_sweep() - find failed events whose callback does not come, and call what waits for
- * them; from any thread, now and then (see gather.c). */
+/** gcl_gather_sweep() - find events that are over and whose callback does not come, and call what
+ * waits for them; from any thread, now and then (see gather.c). */
 void gcl_gather_sweep(void);
 
 #endif

@@ -454,7 +454,7 @@ void gcl_event_lose(struct gcl_entry *entry, unsigned side);
 /** gcl_event_status() - CL_COMPLETE, CL_QUEUED..., or why it failed. */
 cl_int gcl_event_status(cl_event event);
 
-/** gcl_crossings_sweep() - find failed events whose callback does not come. */
+/** gcl_crossings_sweep() - find events that are over and whose callback does not come. */
 void gcl_crossings_sweep(struct gcl_worker *worker);
 
 /** gcl_crossings_forget() - what becomes of events of @side is no matter any more. */
