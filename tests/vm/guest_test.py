@@ -13,7 +13,7 @@ TESTS = machine.TOP / "tests"
 # The first ones differ most between channels; those that do nothing but compile are left to the
 # host's own tests.
 BEHAVIOUR = ["event", "map", "transfer", "buffer", "context", "device", "enqueue", "fork", "image",
-             "large", "late", "many", "mixed", "platform", "queue", "sampler", "texel", "threads"]  # fmt: skip
+             "imageorder", "large", "late", "many", "mixed", "platform", "queue", "sampler", "texel", "threads"]  # fmt: skip
 BEHAVIOUR_SHORT = 4
 # Again, with every piece of the program's memory pinned that can be; large is so big that some is
 # by itself.
