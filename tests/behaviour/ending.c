@@ -2,8 +2,8 @@
 /*
  * Programs that end in unusual places, or leave everything as it is, and callbacks that call
  * OpenCL. Each is a child of its own, forked before OpenCL is first called; its exit status is the
- * check. PoCL does not always stand exit() beside a callback that stays, nor a copy that a
- * callback enqueues on the queue of its event.
+ * check. PoCL does not always stand exit() beside a callback that stays and commands behind
+ * it, nor a copy that a callback enqueues on the queue of its event.
  */
 #include "harness.h"
 
@@ -69,6 +69,35 @@ static void leave_in_callback(void)
 {
 	command(leave_here);
 	wait_for(&ended);
+}
+
+/* It goes on while the program ends, and calls OpenCL. */
+static void CL_CALLBACK stay_here(cl_event event, cl_int status, void *data)
+{
+	const struct timespec nap = {.tv_nsec = 500000};
+	cl_command_type type;
+
+	(void)status;
+	(void)data;
+	sem_post(&ended);
+	for (unsigned i = 0; i < 100; i++) {
+		nanosleep(&nap, NULL);
+		clReleaseMemObject(clCreateBuffer(fix.context, 0, SIZE, NULL, NULL));
+		clGetEventInfo(event, CL_EVENT_COMMAND_TYPE, sizeof(type), &type, NULL);
+	}
+}
+
+/* The end of main() is no other thing than this. */
+static void end_beside_callback(void)
+{
+	cl_mem buffer = MUST_MAKE(clCreateBuffer(fix.context, 0, SIZE, NULL, &call_err));
+	cl_event event;
+
+	MUST(clEnqueueFillBuffer(fix.queue, buffer, "a", 1, 0, SIZE, 0, NULL, &event));
+	MUST(clSetEventCallback(event, CL_COMPLETE, stay_here, NULL));
+	MUST(clFlush(fix.queue));
+	wait_for(&ended);
+	exit(STATUS);
 }
 
 static void CL_CALLBACK nothing_here(cl_event event, cl_int status, void *data)
@@ -194,6 +223,7 @@ int main(void)
 	child("exit() in a callback", end_in_callback);
 	child("_exit() in a callback", leave_in_callback);
 	child("exit() with all under way", end_at_once);
+	child("exit() beside a callback", end_beside_callback);
 	child("callbacks that call OpenCL", use_in_callbacks);
 	return transcript_end();
 }
