@@ -264,8 +264,8 @@ void gcl_completion_renew(struct gcl_worker *worker, struct gcl_completion *comp
 /** gcl_completions_reap() - session thread: release events whose completion was told. */
 void gcl_completions_reap(struct gcl_worker *worker);
 
-/** gcl_completions_sweep() - session thread: find commands that are over and whose callback does not
- * come. */
+/** gcl_completions_sweep() - session thread: find commands that are over and whose callback does
+ * not come. */
 void gcl_completions_sweep(struct gcl_worker *worker);
 
 void gcl_completions_fini(struct gcl_worker *worker);
