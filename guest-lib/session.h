@@ -41,7 +41,7 @@ struct gcl_session {
 	struct gcl_heap *heap;
 	_Atomic bool
 		lost;  /* dead channel, or a fork's copy: every call that needs the host fails */
-	bool resident; /* host keeps CPU devices' buffers in the heap */
+	bool resident; /* host keeps CPU devices' memory objects in the heap */
 	bool opened;   /* an opened platform's, which may end before the process does */
 	_Atomic bool closing;  /* its end is meant */
 	pid_t pid;	       /* of an opened one: the process that opened it */
