@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -379,6 +380,12 @@ static void across_check(const struct parties *p)
 	MUST(clReleaseMemObject(image));
 }
 
+static void CL_CALLBACK destructor(cl_mem image, void *data)
+{
+	(void)image;
+	atomic_fetch_add((atomic_uint *)data, 1);
+}
+
 /* Images are released while a kernel is at them, and others made: none gets another's memory early.
  */
 static void released_check(const struct parties *p)
@@ -389,6 +396,7 @@ static void released_check(const struct parties *p)
 	unsigned char *from = malloc(BIG_SIZE), *to = malloc(BIG_SIZE);
 	cl_kernel slow = kernel_made(p->program, "slow");
 	const cl_uint rounds = 20;
+	atomic_uint destroyed = 0;
 	unsigned same = 0;
 
 	MUST(clSetKernelArg(slow, 1, sizeof(rounds), &rounds));
@@ -398,6 +406,7 @@ static void released_check(const struct parties *p)
 		cl_mem second;
 
 		pattern(from, BIG_SIZE, i);
+		MUST(clSetMemObjectDestructorCallback(first, destructor, &destroyed));
 		MUST(clSetKernelArg(slow, 0, sizeof(cl_mem), &first));
 		MUST(clEnqueueNDRangeKernel(p->fix.queue, slow, 2, NULL, region, NULL, 0, NULL,
 					    NULL));
@@ -413,6 +422,9 @@ static void released_check(const struct parties *p)
 	}
 	check_number("images that kept what they were made with", same);
 	MUST(clReleaseKernel(slow));
+	for (int i = 0; i < 1000 && destroyed != RELEASED; i++)
+		usleep(5000);
+	check_number("images whose destructors have run", destroyed);
 	free(from);
 	free(to);
 }
