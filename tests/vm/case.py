@@ -24,6 +24,7 @@ def arguments():
     parser.add_argument("--carrier", choices=("shell", "generic"), default="shell")
     parser.add_argument("--channel", choices=("virtio", "vsock"), default="virtio")
     parser.add_argument("--short", action="store_true", help="a few programs of each kind")
+    parser.add_argument("--long", action="store_true", help="all of them")
     options, rest = parser.parse_known_args()
     options.build = options.build.resolve()
     sys.argv[1:] = rest
