@@ -81,6 +81,62 @@ class Control:
         self.socket.close()
 
 
+class Kept(Fault):
+    """What a program never releases is seen, counted, and gone when it has ended."""
+
+    ROUND = 2 * MIB << 10  # a buffer and an image
+
+    def session_keeps(self, running, control, guest):
+        guest.expect("prepared")
+        for rounds in range(1, 4):
+            self.assertEqual(guest.ask(), 0)
+            session = control.session(guest)
+            held = session["memory_bytes"]
+            self.assertGreaterEqual(held, rounds * self.ROUND)
+            # Programs are small.
+            self.assertLess(held, rounds * self.ROUND + (MIB << 10))
+            self.assertEqual(control.user()["memory_bytes"], held)
+            self.assertEqual(control.done("status")["devices"][0]["held_bytes"], held)
+
+    def check(self, end, status):
+        with Host("user-memory=8MiB") as running, Control(running) as control:
+            running.spare()
+            control.done("status")
+            before = len(host.descriptors(running.process.pid))
+            for _ in range(2):
+                with Guest(running, "keep") as guest:
+                    self.session_keeps(running, control, guest)
+                    end(guest)
+                    self.assertEqual(guest.end(), status)
+                    self.assertEqual(guest.errors, [])
+                gone = wait_until(lambda: not control.done("status")["sessions"])
+                self.assertIsNotNone(gone)
+                self.assertEqual(control.user()["memory_bytes"], 0)
+            self.assert_clean(running)
+            self.assert_descriptors(running, before)
+            # All of the limit is there for others.
+            with Hoard(running) as guest:
+                self.assertEqual(guest.take(8 * MIB), 0)
+                self.assertEqual(guest.take(4), REFUSED)
+
+    def test_end(self):
+        self.check(lambda guest: None, 0)
+
+    def test_kill(self):
+        self.check(Guest.kill, -signal.SIGKILL)
+
+    def test_limit(self):
+        """It is refused what is beyond its limit, and keeps what it has."""
+        with Host("user-memory=8MiB") as running, Control(running) as control:
+            with Guest(running, "keep") as guest:
+                self.session_keeps(running, control, guest)
+                while guest.ask() == 0:
+                    self.assertLessEqual(control.session(guest)["memory_bytes"], 8 * MIB << 10)
+                self.assertGreater(control.session(guest)["errors"], 0)
+                self.assertEqual(guest.end(), 0)
+            self.assert_clean(running)
+
+
 class Status(Fault):
     def test_counts(self):
         with Host() as running, Control(running) as control:
