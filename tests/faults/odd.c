@@ -9,6 +9,7 @@
  * odd wild              a number for a buffer
  * odd suggest           which sizes of work-groups the runtime would choose
  * odd fill              on each device, buffers of 1 MiB until one is refused, 16 at most
+ * odd events            a write, a kernel, a read, each waited for by its event
  * odd steady            for each line on stdin, write and read a buffer
  * odd touch             one migration of a buffer, by which the stub may be told to die
  *
@@ -311,6 +312,48 @@ static int mode_fill(void)
 	return EXIT_SUCCESS;
 }
 
+static void event_wait(struct work *work, const char *call, cl_event event)
+{
+	cl_int status = CL_QUEUED;
+	cl_ulong end = 0;
+
+	work->call = call;
+	work->code = clWaitForEvents(1, &event);
+	must("clGetEventInfo", clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS,
+					      sizeof status, &status, NULL));
+	say("%s %d %d", call, work->code, status);
+	clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
+	say("ended %llu", (unsigned long long)end);
+	clReleaseEvent(event);
+}
+
+static int mode_events(void)
+{
+	const size_t items = 64;
+	struct work work = {0};
+	char data[BYTES] = {1};
+	cl_event event = NULL;
+
+	memory_make(&work, 1, devices);
+	program_make(&work);
+	arguments_set(&work);
+	must(work.call, work.code);
+	clReleaseCommandQueue(work.queue);
+	work.queue = clCreateCommandQueue(work.context, devices[0], CL_QUEUE_PROFILING_ENABLE,
+					  &work.code);
+	must("clEnqueueWriteBuffer", clEnqueueWriteBuffer(work.queue, work.buffer, CL_FALSE, 0,
+							  BYTES, data, 0, NULL, &event));
+	event_wait(&work, "written", event);
+	must("clEnqueueNDRangeKernel", clEnqueueNDRangeKernel(work.queue, work.kernel, 1, NULL,
+							      &items, NULL, 0, NULL, &event));
+	event_wait(&work, "launched", event);
+	must("clEnqueueReadBuffer", clEnqueueReadBuffer(work.queue, work.buffer, CL_FALSE, 0, BYTES,
+							data, 0, NULL, &event));
+	event_wait(&work, "read", event);
+	work_release(&work);
+	return EXIT_SUCCESS;
+}
+
 static int mode_steady(void)
 {
 	struct work work = {0};
@@ -410,6 +453,8 @@ int main(int argc, char **argv)
 		return mode_wild();
 	if (strcmp(mode, "suggest") == 0)
 		return mode_suggest();
+	if (strcmp(mode, "events") == 0)
+		return mode_events();
 	if (strcmp(mode, "fill") == 0)
 		return mode_fill();
 	if (strcmp(mode, "steady") == 0)

@@ -156,6 +156,13 @@ class Alive(Odd):
         """What only the runtime knows is asked; its kernel has the arguments that were set last."""
         self.check_same("", "suggest")
 
+    def test_events(self):
+        self.check_same("", "events")
+
+    def test_forgotten_callbacks(self):
+        """Commands that have ended are known to, though nobody calls back."""
+        self.check_same("forget", "events")
+
     def test_slow_build(self):
         """The session next door doesn't wait for it."""
         with stub("slow:2") as running, Guest(running, "odd", "steady") as other:

@@ -9,6 +9,7 @@
  * no-arg-info       programs never keep what arguments are called
  * slow:N            a build takes N seconds
  * fail:N            every Nth call fails, for want of resources and of memory by turns
+ * forget            callbacks of events that have ended are never called
  * print             each call prints a line to standard output
  * exit:CALL         CALL, or "load", calls exit(0)
  * abort:CALL        it calls abort()
