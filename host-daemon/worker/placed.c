@@ -18,6 +18,13 @@
 #include "session-limits.h"
 
 /* NOLINTBEGIN(bugprone-reserved-identifier): the names are theirs. */
+/* Clang has no macro of its own for that. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 #if defined(__SANITIZE_ADDRESS__)
 
 /* The sanitizer's functions that are replaced have second names. */

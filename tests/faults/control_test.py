@@ -102,7 +102,7 @@ class Kept(Fault):
         with Host("user-memory=8MiB") as running, Control(running) as control:
             running.spare()
             control.done("status")
-            before = len(host.descriptors(running.process.pid))
+            before = self.descriptors_settled(running)
             for _ in range(2):
                 with Guest(running, "keep") as guest:
                     self.session_keeps(running, control, guest)
@@ -368,7 +368,7 @@ class Restart(Fault):
         """None is lost, none is left."""
         with Host() as running, Hoard(running) as hoard:
             running.spare()
-            count = len(host.descriptors(running.process.pid))
+            count = self.descriptors_settled(running)
             for generation in range(1, 6):
                 self.restart(running, generation)
             self.assertEqual(hoard.take(1 * MIB), 0)

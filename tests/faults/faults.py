@@ -71,6 +71,20 @@ class Fault(unittest.TestCase):
         if wait_until(clean) is None:
             self.fail(f"left behind: {left}")
 
+    def descriptors_settled(self, running):
+        """How many the daemon has open when nothing changes any more: what prepares a worker, or looks
+        through caches, has some for a moment."""
+        seen = [host.descriptors(running.process.pid)]
+
+        def settled():
+            time.sleep(0.3)
+            seen.append(host.descriptors(running.process.pid))
+            return sorted(seen[-1]) == sorted(seen[-2])
+
+        if wait_until(settled) is None:
+            self.fail(f"never the same: {seen[-2:]}")
+        return len(seen[-1])
+
     def assert_descriptors(self, running, count):
         """The daemon has as many open as before; a session's are closed when its worker ends."""
         running.spare()
@@ -141,7 +155,7 @@ class Killed(Fault):
     def test_worker(self):
         with Host() as running:
             running.spare()
-            before = len(host.descriptors(running.process.pid))
+            before = self.descriptors_settled(running)
             for call, gate in CASES:
                 with self.subTest(call=call, gate=gate):
                     self.check(running, call, gate, kill_worker)
@@ -257,7 +271,7 @@ class GuestKilled(Fault):
     def check(self, *command, prepared="prepared"):
         with Host() as running:
             running.spare()
-            before = len(host.descriptors(running.process.pid))
+            before = self.descriptors_settled(running)
             with Guest(running, *command) as guest:
                 guest.expect(prepared)
                 worker = running.worker_of(guest)

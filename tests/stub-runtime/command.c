@@ -158,6 +158,29 @@ cl_int clEnqueueCopyBufferRect(cl_command_queue queue, cl_mem src, cl_mem dst,
 	return stub_enqueue(queue, count, waits, event);
 }
 
+void *clEnqueueMapBuffer(cl_command_queue queue, cl_mem mem, cl_bool blocking, cl_map_flags flags,
+			 size_t offset, size_t size, cl_uint count, const cl_event *waits,
+			 cl_event *event, cl_int *status)
+{
+	(void)blocking;
+	(void)flags;
+	*status = stub_waits_check(queue, count, waits);
+	if (*status == CL_SUCCESS)
+		*status = buffer_check(queue, mem, offset, size);
+	if (*status == CL_SUCCESS)
+		*status = stub_enqueue(queue, count, waits, event);
+	return *status == CL_SUCCESS ? mem->data + offset : NULL;
+}
+
+cl_int clEnqueueUnmapMemObject(cl_command_queue queue, cl_mem mem, void *mapped, cl_uint count,
+			       const cl_event *waits, cl_event *event)
+{
+	CHECK(stub_waits_check(queue, count, waits));
+	STUB_REFUSE(!stub_get(mem, STUB_MEM), CL_INVALID_MEM_OBJECT);
+	STUB_REFUSE(!mapped, CL_INVALID_VALUE);
+	return stub_enqueue(queue, count, waits, event);
+}
+
 cl_int clEnqueueFillBuffer(cl_command_queue queue, cl_mem mem, const void *pattern,
 			   size_t pattern_size, size_t offset, size_t size, cl_uint count,
 			   const cl_event *waits, cl_event *event)

@@ -171,6 +171,13 @@ cl_int clSetMemObjectDestructorCallback(cl_mem mem, void(CL_CALLBACK *notify)(cl
 	return CL_SUCCESS;
 }
 
+cl_int clRetainMemObject(cl_mem mem)
+{
+	STUB_REFUSE(!mem, CL_INVALID_MEM_OBJECT);
+	stub_retain(mem, STUB_MEM);
+	return CL_SUCCESS;
+}
+
 cl_int clReleaseMemObject(cl_mem mem)
 {
 	STUB_REFUSE(!mem, CL_INVALID_MEM_OBJECT);

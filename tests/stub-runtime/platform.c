@@ -202,6 +202,13 @@ cl_command_queue clCreateCommandQueue(cl_context context, cl_device_id device,
 	return stub_make(queue, status, CL_SUCCESS);
 }
 
+cl_int clRetainCommandQueue(cl_command_queue queue)
+{
+	STUB_REFUSE(!queue, CL_INVALID_COMMAND_QUEUE);
+	stub_retain(queue, STUB_QUEUE);
+	return CL_SUCCESS;
+}
+
 cl_int clReleaseCommandQueue(cl_command_queue queue)
 {
 	STUB_REFUSE(!queue, CL_INVALID_COMMAND_QUEUE);

@@ -210,6 +210,7 @@ static void *forks_run(void *data)
 static void threads(void **state)
 {
 	pthread_t guests[THREADS], drops, forks;
+	unsigned resumed;
 
 	(void)state;
 	assert_int_equal(pthread_create(&drops, NULL, drops_run, NULL), 0);
@@ -221,8 +222,10 @@ static void threads(void **state)
 	stop = true;
 	pthread_join(drops, NULL);
 	pthread_join(forks, NULL);
-	print_message("# %u sessions served, %u resumed, %u forks\n", served, server.resumed,
-		      forked);
+	pthread_mutex_lock(&server.lock);
+	resumed = server.resumed;
+	pthread_mutex_unlock(&server.lock);
+	print_message("# %u sessions served, %u resumed, %u forks\n", served, resumed, forked);
 	assert_true(served > 0);
 	assert_true(forked > 0);
 }
