@@ -50,7 +50,7 @@ struct gcl_session {
 	struct gcl_notifier *notifier;
 
 	pthread_mutex_t tx_lock;
-	unsigned posts; /* under tx_lock; every now and then a poster drains */
+	_Atomic unsigned posts; /* under tx_lock; every now and then a poster drains */
 
 	pthread_mutex_t rx_lock;
 	char ended[256]; /* why the host has ended the session, if it has said so */
