@@ -12,4 +12,7 @@
 
 #include <cmocka.h>
 
+/* Of doubles: the same but for 2%. */
+#define ABOUT(is, wanted) assert_in_range((is)*1e9, (wanted)*1e9 * 0.98, (wanted)*1e9 * 1.02 + 1.)
+
 #endif

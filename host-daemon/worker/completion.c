@@ -275,17 +275,25 @@ cl_int gcl_event_failed(cl_event event)
 	return GCL_MIN(status, CL_SUCCESS);
 }
 
+/* One that can't be asked isn't over: its callback will say. */
+static cl_int status_now(cl_event event)
+{
+	cl_int status = CL_QUEUED;
+
+	if (event)
+		clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
+			       NULL);
+	return status;
+}
+
 static void completion_watch(struct gcl_completion *completion)
 {
 	static const cl_ulong none[4];
 	cl_event event = completion->event;
-	cl_int status = CL_QUEUED;
-
 	/* A sync's event may be an old one, of which runtimes may forget to call back (Oclgrind).
 	 */
-	if (event && !completion->event_id)
-		clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status,
-			       NULL);
+	cl_int status = completion->event_id ? CL_QUEUED : status_now(event);
+
 	if (event && status > CL_COMPLETE &&
 	    clSetEventCallback(event, CL_COMPLETE, command_completed, completion) == CL_SUCCESS)
 		return;
@@ -415,7 +423,7 @@ static void queue_sweep(struct gcl_queue *queue)
 		return;
 	count = undone_list(queue, list, count);
 	for (size_t i = 0; i < count; i++) {
-		cl_int status = list[i]->event ? gcl_event_status(list[i]->event) : CL_QUEUED;
+		cl_int status = status_now(list[i]->event);
 
 		if (status <= CL_COMPLETE &&
 		    (status == CL_COMPLETE || !gcl_side_withholds(list[i]->worker, list[i]->side)))

@@ -49,9 +49,15 @@ static bool gates_have(const struct gcl_command *command, uint64_t id)
 static int gates_add(struct gcl_worker *worker, struct gcl_command *command, const uint64_t *ids,
 		     unsigned count)
 {
-	uint64_t *grown = gcl_arena_alloc(&worker->arena,
-					  ((size_t)command->gate_count + count) * sizeof *grown);
+	unsigned known = 0;
+	uint64_t *grown;
 
+	for (unsigned i = 0; i < count; i++)
+		known += gates_have(command, ids[i]);
+	if (known == count)
+		return 0;
+	grown = gcl_arena_alloc(&worker->arena,
+				((size_t)command->gate_count + count) * sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	for (unsigned i = 0; i < command->gate_count; i++)

@@ -320,75 +320,39 @@ bool gcl_contents_send(struct gcl_worker *worker, struct gcl_mem *root, unsigned
 	return status == CL_SUCCESS;
 }
 
-/* Begins @loan when all before it is complete, and @marker, too, if there is one. The references of
- * @before are given back. */
-static cl_int loan_await(struct loan *loan, cl_event *before, size_t count, cl_event marker)
+/*
+ * Sends what is missing, and sets an event when it has come.
+ * @command: that of @needs, whose place in its queue is waited for; NULL: the place is no matter
+ * @arrival: that event, which is set to a failure, too; NULL: one is made
+ */
+static cl_int lend(struct gcl_worker *worker, const struct gcl_needs *needs,
+		   const struct gcl_command *command, cl_event arrival, size_t missing)
 {
-	cl_int status = CL_SUCCESS;
-	size_t held = count;
-
-	if (marker)
-		before[count++] = marker;
-	if (gcl_gather(before, count, loan_begin, loan))
-		status = CL_OUT_OF_HOST_MEMORY;
-	while (held)
-		clReleaseEvent(before[--held]);
-	return status;
-}
-
-static cl_int loan_fill(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
-			size_t missing, struct loan **loan)
-{
-	cl_int status = loan_create(worker, needs->context, needs->side, arrival, missing, loan);
-
-	return status == CL_SUCCESS ? copies_fill(worker, needs, *loan) : status;
-}
-
-/* Sends what is missing. */
-static cl_int lend(struct gcl_worker *worker, const struct gcl_command *command, size_t missing)
-{
-	struct gcl_needs needs = needs_of(command);
 	struct loan *loan = NULL;
-	size_t count;
-	cl_event *before = before_list(worker, &needs, &count);
-	cl_int status = before ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
+	size_t count, held;
+	cl_event *before = before_list(worker, needs, &held);
+	cl_int status = CL_OUT_OF_HOST_MEMORY;
 
-	if (status == CL_SUCCESS)
-		status = loan_fill(worker, &needs, NULL, missing, &loan);
-	if (status == CL_SUCCESS)
+	if (before)
+		status = loan_create(worker, needs->context, needs->side, arrival, missing, &loan);
+	count = held;
+	if (status == CL_SUCCESS && command) {
 		status = clEnqueueMarkerWithWaitList(command->queue->handle, command->wait_count,
 						     command->waits, &loan->marker);
-	if (status == CL_SUCCESS) {
-		status = loan_await(loan, before, count, loan->marker);
-	} else {
-		for (size_t i = 0; before && i < count; i++)
-			clReleaseEvent(before[i]);
+		before[count++] = loan->marker;
 	}
 	if (status == CL_SUCCESS)
+		status = copies_fill(worker, needs, loan);
+	if (status == CL_SUCCESS && gcl_gather(before, count, loan_begin, loan))
+		status = CL_OUT_OF_HOST_MEMORY;
+	for (size_t i = 0; before && i < held; i++)
+		clReleaseEvent(before[i]);
+	if (status == CL_SUCCESS && command)
 		clFlush(command->queue->handle);
-	else if (loan)
-		loan_end(loan, status);
-	return status;
-}
-
-/* The same, late. What is on its way to the same place is waited for, too. */
-static cl_int lend_late(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival)
-{
-	struct loan *loan = NULL;
-	size_t count;
-	cl_event *before = before_list(worker, needs, &count);
-	cl_int status = before ? CL_SUCCESS : CL_OUT_OF_HOST_MEMORY;
-
-	if (status == CL_SUCCESS)
-		status = loan_fill(worker, needs, arrival, missing_count(needs), &loan);
-	if (status == CL_SUCCESS) {
-		status = loan_await(loan, before, count, NULL);
-	} else {
-		for (size_t i = 0; before && i < count; i++)
-			clReleaseEvent(before[i]);
-	}
 	if (status != CL_SUCCESS && loan)
-		loan_free(loan);
+		loan_end(loan, status);
+	else if (status != CL_SUCCESS && arrival)
+		clSetUserEventStatus(arrival, status);
 	return status;
 }
 
@@ -430,7 +394,7 @@ static cl_int settle(struct gcl_worker *worker, struct gcl_command *command)
 		return gcl_gated_hold(worker, command);
 	missing = missing_count(&needs);
 	if (missing)
-		status = lend(worker, command, missing);
+		status = lend(worker, &needs, command, NULL, missing);
 	return status == CL_SUCCESS ? arrivals_await(worker, command) : status;
 }
 
@@ -462,10 +426,10 @@ int gcl_settled(struct gcl_worker *worker, const struct gcl_command *command)
 	return writes_note(&needs, command->event);
 }
 
-/* Is there something to be done before it? */
-static bool late_waits(const struct gcl_needs *needs)
+/* Is something on its way to the same place already? */
+static bool arrives(const struct gcl_needs *needs)
 {
-	bool any = missing_count(needs) > 0;
+	bool any = false;
 
 	for (unsigned i = 0; i < needs->count; i++)
 		any |= gcl_mem_root(needs->uses[i].mem)->contents.arriving[needs->side] != NULL;
@@ -475,12 +439,13 @@ static bool late_waits(const struct gcl_needs *needs)
 int gcl_settle_late(struct gcl_worker *worker, const struct gcl_needs *needs, cl_event arrival,
 		    cl_event event)
 {
-	bool waits = late_waits(needs);
-	cl_int status = waits ? lend_late(worker, needs, arrival) : CL_SUCCESS;
+	size_t missing = missing_count(needs);
 
-	if (!waits || status != CL_SUCCESS)
-		clSetUserEventStatus(arrival, status);
-	for (unsigned i = 0; i < needs->count && status == CL_SUCCESS; i++)
+	if (!missing && !arrives(needs))
+		clSetUserEventStatus(arrival, CL_COMPLETE);
+	else if (lend(worker, needs, NULL, arrival, missing) != CL_SUCCESS)
+		return 0; /* and the command fails */
+	for (unsigned i = 0; i < needs->count; i++)
 		use_tell(worker, needs, &needs->uses[i]);
-	return status == CL_SUCCESS ? writes_note(needs, event) : 0;
+	return writes_note(needs, event);
 }
