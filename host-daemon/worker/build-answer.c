@@ -223,6 +223,7 @@ void gcl_build_answer(struct gcl_worker *worker, struct gcl_arena *arena, uint64
 		message->n_devices = 0;
 		message->n_kernels = 0;
 	}
+	gcl_print_flush_all(worker);
 	gcl_send(worker, GCL_ANSWER_BUILD, &message->base, 0, 0);
 }
 

@@ -68,13 +68,19 @@ void gcl_print_drain(struct gcl_worker *worker)
 	pthread_mutex_unlock(&printer->lock);
 }
 
-void gcl_print_flush(struct gcl_worker *worker)
+void gcl_print_flush_all(struct gcl_worker *worker)
 {
-	if (!worker->printer || !atomic_load_explicit(&worker->may_print, memory_order_relaxed))
+	if (!worker->printer)
 		return;
 	/* For runtimes that print through stdio. */
 	fflush(stdout);
 	gcl_print_drain(worker);
+}
+
+void gcl_print_flush(struct gcl_worker *worker)
+{
+	if (atomic_load_explicit(&worker->may_print, memory_order_relaxed))
+		gcl_print_flush_all(worker);
 }
 
 int gcl_print_fd(const struct gcl_worker *worker)

@@ -576,7 +576,11 @@ int gcl_print_start(struct gcl_worker *worker);
  * launch's completion is told. */
 void gcl_print_flush(struct gcl_worker *worker);
 
-/** gcl_print_drain() - the same even when no program of the session is known to print. */
+/** gcl_print_flush_all() - the same even when no program of the session is known to print: what the
+ * runtime itself says comes before the answer to the call in which it did. */
+void gcl_print_flush_all(struct gcl_worker *worker);
+
+/** gcl_print_drain() - the same of what has left the runtime's stdio already. */
 void gcl_print_drain(struct gcl_worker *worker);
 
 /** gcl_print_fd() - readable when something was printed; -1 without a printer. */
