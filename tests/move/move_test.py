@@ -77,6 +77,8 @@ class Modes(Case):
         behind = {"s1": 0, "home": 0}
         # Not each time: it may be in the middle of its buffers, or have waited for the CPU.
         for where in 50 * ("s1", "home"):
+            # Moves may follow each other faster than the program writes.
+            time.sleep(0.05)
             behind[where] += places.moved(guest.session, where)["behind_bytes"]
             if any(behind.values()):
                 break
