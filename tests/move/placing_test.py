@@ -78,7 +78,10 @@ class Alone(Case):
 
         self.assert_eventually(decided, "it is home, or faster where it is")
         if not self.away([gone]):
-            self.assertEqual(self.why(gone.session)["last"]["why"], "home")
+            why = self.why(gone.session)
+            # Or it flees from a server that is much slower, as one CPU can be beside other work.
+            self.assertIn(why["last"]["why"], ("home", "waiting"), why)
+            self.assertEqual(why["last"]["to"], "home/0", why)
         gone.finish()
         self.assert_clean()
 
