@@ -4,7 +4,8 @@
 
 Reads each build's meson-logs/testlog*.json. A test that speaks TAP counts as its subtests. The last
 line is "N passed, N failed"; the exit status is 0 when nothing failed. Skipped tests are named, and
-count as failed when CI=true.
+count as failed when CI=true. What failed tests printed last stands before the names: whoever sees
+only the end sees why.
 """
 
 import argparse
@@ -17,12 +18,17 @@ import sys
 TAP = re.compile(r"^(ok|not ok)\b(?:.*#\s*(SKIP|TODO)\b)?", re.IGNORECASE | re.MULTILINE)
 PASSED = {"OK", "EXPECTEDFAIL"}
 
+# Lines of what a failed test printed; and tests so shown.
+TAIL = 25
+SHOWN = 10
+
 
 class Sum:
     def __init__(self):
         self.passed = 0
         self.failed = []
         self.skipped = []
+        self.tails = {}
 
     def add(self, name, entry):
         subtests = TAP.findall(entry.get("stdout", ""))
@@ -35,6 +41,11 @@ class Sum:
         else:
             self.passed += ok
             self.failed += [name] * max(bad, 1)
+            self.tails[name] = [
+                line
+                for stream in ("stdout", "stderr")
+                for line in entry.get(stream, "").splitlines()[-TAIL:]
+            ]
 
     def read(self, build):
         for log in sorted((build / "meson-logs").glob("testlog*.json")):
@@ -53,6 +64,8 @@ def main():
     for build in options.build:
         total.read(build)
     total.failed += options.broken
+    for name, tail in list(total.tails.items())[:SHOWN]:
+        print(f"== the end of {name}", *tail, sep="\n  ")
     for name in total.skipped:
         print(f"SKIPPED {name}")
     if os.environ.get("CI") == "true":

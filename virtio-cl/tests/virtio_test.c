@@ -118,7 +118,8 @@ static void test_wakes(void **state)
 		if (round < 20)
 			sleeper_start(&thread, pair->guest);
 		else
-			assert_int_equal(pthread_create(&thread, NULL, wait_for_frames, pair->guest), 0);
+			assert_int_equal(
+				pthread_create(&thread, NULL, wait_for_frames, pair->guest), 0);
 		assert_true(gcl_channel_send(pair->worker, &head, NULL, 0, 0) > 0);
 		sleeper_end(thread);
 	}
