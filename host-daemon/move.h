@@ -92,15 +92,16 @@ struct gcl_page_move {
 	_Atomic uint64_t ahead; /* copied while the program went on */
 	_Atomic uint64_t rest;	/* copied while it stood */
 	_Atomic uint64_t rounds;
-	_Atomic uint64_t took;	  /* ns, from its beginning to its end */
-	_Atomic uint64_t pause;	  /* ns that the program stood */
-	_Atomic uint64_t done;	  /* moves that were, in all */
-	_Atomic uint64_t failed;  /* that were given up */
-	_Atomic uint64_t lent;	  /* bytes that went between sides for commands, beside moves */
-	_Atomic uint64_t behind;  /* copied once the program went on there; begun when it did */
-	_Atomic uint32_t replay;  /* enum gcl_replay (replay.h), now */
-	_Atomic uint64_t journal; /* bytes of what could be done again here */
-	_Atomic uint64_t replays; /* servers that were lost, and it was */
+	_Atomic uint64_t took;	   /* ns, from its beginning to its end */
+	_Atomic uint64_t pause;	   /* ns that the program stood */
+	_Atomic uint64_t done;	   /* moves that were, in all */
+	_Atomic uint64_t failed;   /* that were given up */
+	_Atomic uint64_t lent;	   /* bytes that went between sides for commands, beside moves */
+	_Atomic uint64_t behind;   /* copied once the program went on there; begun when it did */
+	_Atomic uint32_t replay;   /* enum gcl_replay (replay.h), now */
+	_Atomic uint64_t journal;  /* bytes of what could be done again here */
+	_Atomic uint64_t replays;  /* servers that were lost, and it was */
+	_Atomic uint64_t prepared; /* ns of @took, until it began to copy */
 };
 
 /* In a MOVE note's extra: number of the place in the low half, and with these. In a MOVE_HOME

@@ -88,6 +88,7 @@ void gcl_move_outcome_status(struct json_object *object, const struct gcl_move_o
 	add_number(object, "rest_bytes", outcome->rest);
 	add_number(object, "behind_bytes", outcome->behind);
 	add_number(object, "took_ns", outcome->took);
+	add_number(object, "prepared_ns", outcome->prepared);
 	add_number(object, "pause_ns", outcome->pause);
 }
 

@@ -90,6 +90,7 @@ static void outcome_make(const struct gcl_move *move, uint32_t result, const cha
 	outcome->rest = gcl_page_read(&page->rest);
 	outcome->behind = gcl_page_read(&page->behind);
 	outcome->took = gcl_page_read(&page->took);
+	outcome->prepared = gcl_page_read(&page->prepared);
 	outcome->pause = gcl_page_read(&page->pause);
 }
 

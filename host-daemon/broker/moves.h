@@ -64,7 +64,7 @@ struct gcl_move_outcome {
 	uint32_t result; /* enum gcl_move_result; its limit: the worker said nothing */
 	char text[256];	 /* one line: how it ended */
 	uint64_t bytes, ahead, rest, behind;
-	uint64_t took, pause; /* ns */
+	uint64_t took, prepared, pause; /* ns; @prepared: of @took, until it began to copy */
 };
 
 typedef void gcl_move_done(void *data, const struct gcl_move_outcome *outcome);

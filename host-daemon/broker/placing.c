@@ -204,11 +204,17 @@ static void ended_badly(struct gcl_worker_process *worker, const struct gcl_move
 		trouble_note(known, now);
 }
 
+/* s; what a worker says can be less than none. */
+static double copying_time(const struct gcl_move_outcome *outcome)
+{
+	return ((double)outcome->took - (double)outcome->prepared) * 1e-9;
+}
+
 /* What a worker says that it copied is bounded before it is used. */
 static void link_learn(struct gcl_placing_known *known, const struct gcl_move_outcome *outcome)
 {
 	double bytes = (double)outcome->ahead + (double)outcome->rest;
-	double took = (double)outcome->took * 1e-9, speed;
+	double took = copying_time(outcome), speed;
 
 	if (bytes < LINK_BYTES_MIN || !(took > 0.))
 		return;
@@ -223,7 +229,7 @@ static void link_learn(struct gcl_placing_known *known, const struct gcl_move_ou
 static void dirty_learn(struct gcl_placed *placed, const struct gcl_move_outcome *outcome)
 {
 	double copied = (double)outcome->ahead + (double)outcome->rest + (double)outcome->behind;
-	double ran = ((double)outcome->took - (double)outcome->pause) * 1e-9;
+	double ran = copying_time(outcome) - (double)outcome->pause * 1e-9;
 	double again = copied - (double)outcome->bytes;
 
 	placed->memory = GCL_MIN(outcome->bytes, UINT64_C(1) << 48);

@@ -44,6 +44,7 @@ static void page_fill(enum gcl_move_step step)
 	page->move.rest = 1 << 20;
 	page->move.behind = 3 << 20;
 	page->move.took = 1500000000;
+	page->move.prepared = 1000000000;
 	page->move.pause = 2500000;
 	munmap(page, sizeof *page);
 }

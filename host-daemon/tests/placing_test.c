@@ -290,6 +290,34 @@ static void test_failures(void **state)
 	assert_true(sessions[2].process.placed.unfit);
 }
 
+/* A link is as fast as bytes went over it, however long programs were built before. */
+static void test_link(void **state)
+{
+	struct gcl_move_outcome outcome = {
+		.id = 1,
+		.order = {.server = "near"},
+		.result = GCL_MOVE_DONE,
+		.bytes = 50 * MIB,
+		.ahead = 90 * MIB,
+		.rest = 10 * MIB,
+		.took = UINT64_C(10000000000),
+		.prepared = UINT64_C(9000000000),
+		.pause = UINT64_C(500000000),
+	};
+	struct gcl_placing_known *known = gcl_placing_known(&broker, "near", 0);
+
+	(void)state;
+	gcl_placing_moved(&sessions[0].process, &outcome);
+	assert_in_range(known->bandwidth, 99 * MIB, 101 * MIB);
+	/* 50 MiB were copied again in the half second in which it ran. */
+	assert_in_range(sessions[0].process.placed.dirty, 99 * MIB, 101 * MIB);
+	/* What can't be is no time. */
+	outcome.prepared = outcome.took + 1;
+	gcl_placing_moved(&sessions[0].process, &outcome);
+	assert_in_range(known->bandwidth, 99 * MIB, 101 * MIB);
+	assert_true(sessions[0].process.placed.dirty == 0.);
+}
+
 /* An operator's move of session 0, after which so many of its queues are away. */
 static void by_hand(const char *server, uint64_t queue, uint32_t from, uint32_t away)
 {
@@ -492,6 +520,7 @@ int main(void)
 		TEST(test_holds),	  TEST(test_failures), TEST(test_room),
 		TEST(test_pinned),	  TEST(test_no_room),  TEST(test_never_room),
 		TEST(test_late_room),	  TEST(test_policies), TEST(test_mover_asks),
+		TEST(test_link),
 	};
 
 	return cmocka_run_group_tests_name("placing", tests, NULL, NULL);

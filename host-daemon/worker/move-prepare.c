@@ -339,5 +339,7 @@ void gcl_move_prepared(struct gcl_move *move)
 		gcl_move_ends(move, result, move->value);
 		return;
 	}
+	atomic_store_explicit(&move->worker->page->move.prepared, gcl_trace_now() - move->began,
+			      memory_order_relaxed);
 	gcl_move_step(move, GCL_MOVE_STEP_COPY);
 }

@@ -167,9 +167,14 @@ class World:
         ]  # fmt: skip
         memory = ""
         if automatic():
-            self.settings.append(f"placement={self.placement}")
+            self.settings += [f"placement={self.placement}", *self.uplink()]
             memory = f"memory = {SERVER_MEMORY}"
         return f'server "{SERVER}" {{\naddress = "{address}"\n{memory}\n}}'
+
+    def uplink(self):
+        """What an operator would say of the link, where it has a width: bytes a second."""
+        width = int(self.options.link[1] * 1e9 / 8)
+        return [f"placement-uplink={width}"] if width else []
 
     # ------------------------------------------------------------ programs
 
