@@ -20,7 +20,7 @@ import lists
 import run
 
 HERE = pathlib.Path(__file__).resolve().parent
-SUITES = ("piglit", "pyopencl", "clfft")
+SUITES = ("piglit", "pyopencl", "clfft", "clblast")
 SKIPPED = 77
 SHOWN = 40
 
@@ -72,6 +72,8 @@ def start(side, directory, options):
         environment.update(POCL_CACHE_DIR=str(cache), OCL_ICD_VENDORS=run.NATIVE_VENDORS)
     else:
         command = [HERE.parent / "with-guestcld", *options.with_guestcld.split(), *command]
+    # It ends with us, however we end.
+    command = ["setpriv", "--pdeathsig", "TERM", *command]
     return path, subprocess.Popen([str(word) for word in command], env=environment)
 
 

@@ -10,15 +10,18 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import typing
 
 NATIVE_VENDORS = "/etc/OpenCL/vendors"
-PROGRESS_EVERY = 25
+PROGRESS_SECONDS = 20
 TAIL_LINES = 30
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Missing(Exception):
@@ -37,6 +40,8 @@ class Test:
     part: bool = True
     cwd: pathlib.Path = None
     environment: dict = dataclasses.field(default_factory=dict)
+    # Makes the program, if it isn't there.
+    make: typing.Callable = None
 
 
 def ended(status):
@@ -70,23 +75,31 @@ def execute(test, environment, timeout):
             try:
                 status = process.wait(timeout)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
                 status = None
+            finally:
+                # Nothing of it stays, when its time is over or we are told to end.
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
             said.seek(0)
-            return status, said.read().decode(errors="replace")
+            return status, COLOUR.sub("", said.read().decode(errors="replace"))
 
 
 def gather(tests, path, title, timeout):
     """Runs them all. A line of JSON for each goes to the file."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    signal.signal(signal.SIGTERM, lambda received, _: sys.exit(128 + received))
+    said = time.monotonic()
     with open(path, "w", encoding="utf-8") as out:
         for number, test in enumerate(tests, 1):
+            if test.make:
+                test.make()
             status, text = execute(test, environment, timeout)
             tail = [*text.splitlines()[-TAIL_LINES:], ended(status)]
             line = {"test": test.name, "results": test.read(status, text), "tail": tail}
             print(json.dumps(line), file=out, flush=True)
-            if number % PROGRESS_EVERY == 0 or number == len(tests):
+            if number == len(tests) or time.monotonic() - said > PROGRESS_SECONDS:
+                said = time.monotonic()
                 print(f"{title}: {number} of {len(tests)}", file=sys.stderr, flush=True)
 
 
