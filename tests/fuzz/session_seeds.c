@@ -349,6 +349,11 @@ static void seed_programs(void)
 	    LIST(devices, device), .options = "", LIST(inputs, program(0)));
 	PUT(PROGRAM_BINARIES, ProgramBinaries, program_binaries, .program = program(3));
 	PUT(PROGRAM_BUILD, ProgramBuild, program_build, .program = program(2), .options = "");
+	/* What the guest found in its files is in it. */
+	PUT(PROGRAM_BUILD, ProgramBuild, program_build, .program = program(2), .options = "",
+	    .source = {.len = 4, .data = (uint8_t *)"good"});
+	PUT(PROGRAM_COMPILE, ProgramCompile, program_compile, .program = program(1), .options = "",
+	    .source = {.len = 5, .data = (uint8_t *)"error"});
 	PUT(PROGRAM_CREATE_BUILT_IN, ProgramCreateBuiltIn, program_create_built_in,
 	    .id = program(4), .context = context, LIST(devices, device), .names = "k");
 	binary.id = program(5);
