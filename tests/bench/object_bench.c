@@ -46,9 +46,9 @@ static void print(const char *name, double took)
 	fflush(stdout);
 }
 
-static void measure(const char *name, void (*once)(void *arg), unsigned each)
+static void measure(const char *name, void (*once)(void *arg), void *arg, unsigned each)
 {
-	print(name, repeated(once, NULL, seconds) / each);
+	print(name, repeated(once, arg, seconds) / each);
 }
 
 /* ------------------------------------------------------------ images */
@@ -121,11 +121,11 @@ static void images(void)
 	other = image_made();
 	require(clSetKernelArg(tint, 0, sizeof image, &image), "clSetKernelArg");
 	require(clSetKernelArg(tint, 1, sizeof other, &other), "clSetKernelArg");
-	measure("image.write_4MiB", image_write, 1);
-	measure("image.read_4MiB", image_read, 1);
-	measure("image.map_read_4MiB", image_map_read, 1);
-	measure("image.map_write_4MiB", image_map_write, 1);
-	measure("image.kernel_finish", image_kernel, 1);
+	measure("image.write_4MiB", image_write, NULL, 1);
+	measure("image.read_4MiB", image_read, NULL, 1);
+	measure("image.map_read_4MiB", image_map_read, NULL, 1);
+	measure("image.map_write_4MiB", image_map_write, NULL, 1);
+	measure("image.kernel_finish", image_kernel, NULL, 1);
 	clReleaseMemObject(image);
 	clReleaseMemObject(other);
 }
@@ -140,19 +140,21 @@ static void add_enqueue(cl_command_queue queue, const cl_event *after, cl_event 
 }
 
 /* Each kernel waits for the one before, which is in the other queue. */
-static void chain(void *arg)
-{
-	cl_command_queue queues[2] = {opened.queue, second};
-	cl_event events[CHAIN];
+static cl_event chained[CHAIN];
 
-	(void)arg;
-	for (unsigned i = 0; i < CHAIN; i++) {
-		add_enqueue(queues[i % 2], i ? &events[i - 1] : NULL, &events[i]);
-		require(clFlush(queues[i % 2]), "clFlush");
-	}
-	require(clWaitForEvents(1, &events[CHAIN - 1]), "clWaitForEvents");
-	for (unsigned i = 0; i < CHAIN; i++)
-		clReleaseEvent(events[i]);
+static void chain_give(unsigned i)
+{
+	cl_command_queue queue = i % 2 ? second : opened.queue;
+
+	add_enqueue(queue, i ? &chained[i - 1] : NULL, &chained[i]);
+	require(clFlush(queue), "clFlush");
+}
+
+static void chain_end(unsigned count)
+{
+	require(clWaitForEvents(1, &chained[count - 1]), "clWaitForEvents");
+	for (unsigned i = 0; i < count; i++)
+		clReleaseEvent(chained[i]);
 }
 
 static void CL_CALLBACK tell(cl_event event, cl_int status, void *data)
@@ -162,29 +164,58 @@ static void CL_CALLBACK tell(cl_event event, cl_int status, void *data)
 	sem_post(data);
 }
 
-static void told_after(unsigned count)
+static void callback_give(unsigned i)
 {
-	for (unsigned i = 0; i < count; i++) {
-		cl_event event;
+	cl_event event;
 
-		add_enqueue(opened.queue, NULL, &event);
-		require(clSetEventCallback(event, CL_COMPLETE, tell, &told), "clSetEventCallback");
-	}
+	(void)i;
+	add_enqueue(opened.queue, NULL, &event);
+	require(clSetEventCallback(event, CL_COMPLETE, tell, &told), "clSetEventCallback");
+}
+
+static void callback_end(unsigned count)
+{
 	require(clFlush(opened.queue), "clFlush");
 	for (unsigned i = 0; i < count; i++)
 		sem_wait(&told);
 }
 
-static void callback_one(void *arg)
+static void kernel_give(unsigned i)
 {
-	(void)arg;
-	told_after(1);
+	(void)i;
+	add_enqueue(opened.queue, NULL, NULL);
 }
 
-static void callback_many(void *arg)
+static void kernel_end(unsigned count)
 {
-	(void)arg;
-	told_after(BURST);
+	(void)count;
+	require(clFinish(opened.queue), "clFinish");
+}
+
+/* So many commands, and the wait for what comes of them. */
+struct burst {
+	unsigned count;
+	void (*give)(unsigned i);
+	void (*end)(unsigned count);
+};
+
+static const struct burst chain_burst = {CHAIN, chain_give, chain_end};
+static const struct burst callback_one = {1, callback_give, callback_end};
+static const struct burst callback_burst = {BURST, callback_give, callback_end};
+static const struct burst kernel_burst = {BURST, kernel_give, kernel_end};
+
+static void burst_once(void *arg)
+{
+	const struct burst *burst = arg;
+
+	for (unsigned i = 0; i < burst->count; i++)
+		burst->give(i);
+	burst->end(burst->count);
+}
+
+static void burst_measure(const char *name, const struct burst *burst)
+{
+	measure(name, burst_once, (void *)burst, burst->count);
 }
 
 /* ------------------------------------------------------------ threads */
@@ -254,43 +285,47 @@ static void threads(unsigned count, unsigned burst, const char *name)
 /* ------------------------------------------------------------ enqueued by another thread */
 
 /* Natively that is what remoting can't do without: the one that enqueues isn't the program's. */
-static struct {
-	atomic_uint wanted; /* kernels so far */
+struct relay {
+	const struct burst *burst;
+	atomic_uint wanted; /* commands so far */
 	atomic_bool over;
 	sem_t enqueued; /* all that were wanted */
-} relay;
+};
 
 static void *relay_run(void *arg)
 {
+	struct relay *relay = arg;
+	const struct burst *burst = relay->burst;
 	unsigned given = 0;
 
-	(void)arg;
-	while (!atomic_load(&relay.over)) {
-		if (given == atomic_load(&relay.wanted))
+	while (!atomic_load(&relay->over)) {
+		if (given == atomic_load(&relay->wanted))
 			continue;
-		add_enqueue(opened.queue, NULL, NULL);
-		if (++given % BURST == 0)
-			sem_post(&relay.enqueued);
+		burst->give(given++ % burst->count);
+		if (given % burst->count == 0)
+			sem_post(&relay->enqueued);
 	}
 	return NULL;
 }
 
 static void relay_once(void *arg)
 {
-	(void)arg;
-	for (unsigned i = 0; i < BURST; i++)
-		atomic_fetch_add(&relay.wanted, 1);
-	sem_wait(&relay.enqueued);
-	require(clFinish(opened.queue), "clFinish");
+	struct relay *relay = arg;
+
+	for (unsigned i = 0; i < relay->burst->count; i++)
+		atomic_fetch_add(&relay->wanted, 1);
+	sem_wait(&relay->enqueued);
+	relay->burst->end(relay->burst->count);
 }
 
-static void relayed(void)
+static void relay_measure(const char *name, const struct burst *burst)
 {
+	struct relay relay = {.burst = burst};
 	pthread_t thread;
 
 	sem_init(&relay.enqueued, 0, 0);
-	pthread_create(&thread, NULL, relay_run, NULL);
-	measure("threads.kernel_relayed_of_256", relay_once, BURST);
+	pthread_create(&thread, NULL, relay_run, &relay);
+	measure(name, relay_once, &relay, burst->count);
 	atomic_store(&relay.over, true);
 	pthread_join(thread, NULL);
 }
@@ -313,14 +348,16 @@ int main(int argc, char **argv)
 	memset(memory, 1, (size_t)EDGE * EDGE * 4);
 	sem_init(&told, 0, 0);
 	images();
-	measure("event.chain_two_queues", chain, CHAIN);
-	measure("event.callback", callback_one, 1);
-	measure("event.callback_of_256", callback_many, BURST);
+	burst_measure("event.chain_two_queues", &chain_burst);
+	burst_measure("event.callback", &callback_one);
+	burst_measure("event.callback_of_256", &callback_burst);
 	for (unsigned count = 1; count <= THREADS_MAX; count *= 2) {
 		threads(count, 1, "kernel_finish");
 		threads(count, BURST, "kernel_of_256");
 	}
-	relayed();
+	relay_measure("relayed.chain_two_queues", &chain_burst);
+	relay_measure("relayed.callback_of_256", &callback_burst);
+	relay_measure("relayed.kernel_of_256", &kernel_burst);
 	free(memory);
 	clReleaseMemObject(buffer);
 	clReleaseKernel(add);
